@@ -1,0 +1,67 @@
+"""What every form of the stack can do. Nothing above this interface knows which form runs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """One service as it is now; `state` is running, starting, paused, stopped or failed."""
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_seconds: float | None
+    healthy: bool | None  # None where the service has no health check
+    detail: str
+
+
+class Stack(Protocol):
+    """Every method raises LabError with what to do when it cannot do its work.
+
+    A service is named as `services` lists it; `consumer` stands for all consumers that run.
+    """
+
+    form: str
+
+    def up(self, progress: Progress) -> None:
+        """Start everything; return when the whole system is healthy."""
+
+    def down(self, progress: Progress) -> None:
+        """Stop everything; queues and metrics are kept."""
+
+    def clean(self, progress: Progress) -> None:
+        """Remove every process and file of this lab, whatever state it is in."""
+
+    def is_up(self) -> bool: ...
+
+    def services(self) -> list[str]: ...
+
+    def status(self) -> list[Status]: ...
+
+    def logs(self, service: str | None, follow: bool) -> Iterator[str]:
+        """Lines of one service's log, or of all."""
+
+    def start(self, service: str) -> None: ...
+
+    def stop(self, service: str) -> None:
+        """Stop it gracefully; it stays down."""
+
+    def kill(self, service: str) -> None:
+        """Kill it with SIGKILL; it stays down."""
+
+    def pause(self, service: str) -> None:
+        """Freeze its processes: connections stay open, nothing answers."""
+
+    def resume(self, service: str) -> None: ...
+
+    def restart(self, service: str) -> None: ...
+
+    def scale(self, count: int) -> None:
+        """Run that many consumers."""
+
+    def run_in(self, service: str, argv: list[str]) -> int:
+        """Run a command beside the service, in its environment; return its exit code."""

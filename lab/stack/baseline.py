@@ -1,0 +1,76 @@
+"""The broker's baseline: user, permissions and policies, applied at `up` and at every reset.
+
+Set through the management API, which is the same for every form of the stack.
+https://www.rabbitmq.com/docs/management#http-api
+"""
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+
+from lab.errors import LabError
+from lab.settings import LabSettings
+
+OLDEST_BROKER = (3, 10)  # the first with at-least-once dead-lettering
+TIMEOUT_SECONDS = 10
+
+POLICIES = {
+    "messages": {
+        "pattern": "^messages$",
+        "apply-to": "queues",
+        "definition": {
+            "dead-letter-exchange": "messages.dlx",
+            "dead-letter-strategy": "at-least-once",
+            "overflow": "reject-publish",  # at-least-once dead-lettering needs it
+            # A message that kills its consumer this many times is dead-lettered by the broker.
+            "delivery-limit": 20,
+        },
+    },
+}
+
+
+def installed_broker_version() -> tuple[int, ...]:
+    """Version of the RabbitMQ that is installed, (0,) where it cannot be told."""
+    found = [re.findall(r"rabbitmq_server-([\d.]+)", path.name)
+             for path in Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")]
+    versions = [tuple(int(part) for part in match[0].strip(".").split(".")) for match in found if match]
+    return max(versions, default=(0,))
+
+
+class Management:
+    """RabbitMQ's management API. Raises LabError when it does not answer or refuses."""
+
+    def __init__(self, settings: LabSettings):
+        self._url = f"{settings.management_url}/api"
+        self._auth = (settings.rabbitmq_user, settings.rabbitmq_pass)
+
+    def call(self, method: str, *path: str, missing_ok: bool = False, **body):
+        """One call; path parts are quoted. Returns the JSON answer, None where there is none."""
+        url = "/".join([self._url, *(quote(part, safe="") for part in path)])
+        try:
+            answer = requests.request(method, url, auth=self._auth, timeout=TIMEOUT_SECONDS,
+                                      json=body if method in {"PUT", "POST"} else None)
+        except requests.RequestException:
+            raise LabError("the broker's management does not answer: `lab start rabbitmq`") from None
+        if answer.status_code == 404 and missing_ok:
+            return None
+        if not answer.ok:
+            raise LabError(f"the broker refused {method} {'/'.join(path)}: {answer.status_code} {answer.text}")
+        return answer.json() if answer.content else None
+
+
+def apply_broker(settings: LabSettings) -> None:
+    """Bring users, permissions and policies to the baseline, whatever they are now."""
+    management = Management(settings)
+    for user in management.call("GET", "users"):
+        if user["name"] not in {settings.rabbitmq_user, "guest"}:
+            management.call("DELETE", "users", user["name"], missing_ok=True)
+    management.call("PUT", "permissions", "/", settings.rabbitmq_user, configure=".*", write=".*", read=".*")
+    for kind in ("policies", "operator-policies"):
+        for policy in management.call("GET", kind, "/"):
+            if kind == "operator-policies" or policy["name"] not in POLICIES:
+                management.call("DELETE", kind, "/", policy["name"], missing_ok=True)
+    for name, policy in POLICIES.items():
+        management.call("PUT", "policies", "/", name, **policy)

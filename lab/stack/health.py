@@ -1,0 +1,48 @@
+"""Health checks over HTTP, and waiting for them."""
+
+import time
+from collections.abc import Callable
+
+import requests
+
+from lab.settings import LabSettings
+
+POLL_SECONDS = 0.1
+REPORT_SECONDS = 2.0
+
+
+def check(url: str, settings: LabSettings, timeout: float = 2) -> str | None:
+    """None when `url` answers with success, else why not; `timeout` is in seconds."""
+    auth = None
+    if url.startswith(settings.management_url):
+        auth = (settings.rabbitmq_user, settings.rabbitmq_pass)
+    try:
+        answer = requests.get(url, auth=auth, timeout=timeout)
+    except requests.ConnectionError:
+        return "does not answer yet"
+    except requests.Timeout:
+        return f"does not answer within {timeout:g} s"
+    if answer.ok:
+        return None
+    try:
+        return answer.json()["reason"]
+    except (ValueError, KeyError, TypeError):
+        return f"answers {answer.status_code}"
+
+
+def wait(problem: Callable[[], str | None], deadline: float,
+         report: Callable[[float, str], None] = lambda *_: None) -> str | None:
+    """Poll until there is no problem or `deadline` (monotonic seconds); return the last problem.
+
+    `report(seconds, problem)` is called every other second of waiting.
+    """
+    started = last_report = time.monotonic()
+    while found := problem():
+        now = time.monotonic()
+        if now > deadline:
+            return found
+        if now - last_report >= REPORT_SECONDS:
+            last_report = now
+            report(now - started, found)
+        time.sleep(POLL_SECONDS)
+    return None

@@ -1,0 +1,277 @@
+"""The native stack: real programs without Docker, under supervisord, all state in one run folder."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+
+import psutil
+
+from lab.errors import LabError
+from lab.settings import LabSettings
+from lab.stack import baseline, health, logtail, ports
+from lab.stack.base import Progress, Status
+from lab.stack.programs import (
+    MAX_CONSUMERS, RABBITMQ_BIN, Program, broker_environment, consumer_names, programs, write_targets)
+from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
+
+# Started in this order: each group waits for the health of the one before.
+INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager"]
+ON_DEMAND = {"legacy-importer"}  # started by a fault, not part of a healthy system
+
+
+class NativeStack:
+    """See `Stack` for what each method does."""
+
+    form = "native"
+
+    def __init__(self, settings: LabSettings):
+        self._settings = settings
+        self._programs = programs(settings)
+        self._supervisor = Supervisor(settings)
+
+    # -- the whole --------------------------------------------------------------------------
+
+    def up(self, progress: Progress) -> None:
+        self._check_broker_version()
+        if not self._supervisor.is_running():
+            # What a killed supervisor left behind would hold the ports.
+            kill_marked(self._settings.run_dir)
+            ports.check_free(self._programs.values())
+            self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
+            self._supervisor.start(self._programs.values())
+        deadline = time.monotonic() + self._settings.lab_up_deadline
+        consumers = self._running_consumers() or consumer_names(self._settings.lab_consumers)
+        self._start_and_wait(INFRASTRUCTURE, deadline, progress)
+        baseline.apply_broker(self._settings)
+        write_targets(self._settings, consumers)
+        self._start_and_wait(["producer", *consumers], deadline, progress)
+        self._start_and_wait(["traffic"], deadline, progress)
+
+    def down(self, progress: Progress) -> None:
+        if self._supervisor.is_running():
+            progress("stopping everything")
+            self._resume_all()
+            self._supervisor.shutdown()
+        kill_marked(self._settings.run_dir)
+
+    def clean(self, progress: Progress) -> None:
+        killed = kill_marked(self._settings.run_dir)
+        if killed:
+            progress(f"killed {killed} processes")
+        if self._settings.run_dir.exists():
+            shutil.rmtree(self._settings.run_dir)
+            progress(f"removed {self._settings.run_dir}")
+
+    def is_up(self) -> bool:
+        return self._supervisor.is_running()
+
+    def services(self) -> list[str]:
+        return list(self._programs)
+
+    def status(self) -> list[Status]:
+        if not self._supervisor.is_running():
+            return []
+        wanted = {name for name in self._programs if not name.startswith("consumer-")} - ON_DEMAND
+        return [self._status_of(info) for info in self._in_order(self._rpc("getAllProcessInfo"))
+                if info["name"] in wanted or info["statename"] != "STOPPED" or info["start"]]
+
+    def logs(self, service: str | None, follow: bool) -> Iterator[str]:
+        names = self._resolve(service, running_only=False) if service else list(self._programs)
+        files = {name: log_file(self._settings, name) for name in names}
+        return logtail.lines({name: path for name, path in files.items() if path.exists()}, follow)
+
+    # -- one service ------------------------------------------------------------------------
+
+    def start(self, service: str) -> None:
+        names = self._resolve(service)
+        for name in names:
+            self._start(name)
+        self._wait_healthy(names, time.monotonic() + self._settings.lab_up_deadline)
+        self._targets()
+
+    def stop(self, service: str) -> None:
+        for name in self._resolve(service):
+            self._signal_group(name, signal.SIGCONT)
+            if self._state(name) in RUNNING_STATES:
+                self._rpc("stopProcess", name)
+        self._targets()
+
+    def kill(self, service: str) -> None:
+        for name in self._resolve(service):
+            # Frozen first: it cannot act on the SIGTERM by which the supervisor learns that the
+            # death is wanted, so that it does not start it again.
+            self._signal_group(name, signal.SIGSTOP)
+            if self._state(name) in RUNNING_STATES:
+                self._rpc("stopProcess", name, False)
+            self._signal_group(name, signal.SIGKILL)
+            self._wait_state(name, {"STOPPED", "EXITED", "FATAL"})
+
+    def pause(self, service: str) -> None:
+        for name in self._resolve(service):
+            self._signal_group(name, signal.SIGSTOP)
+
+    def resume(self, service: str) -> None:
+        for name in self._resolve(service):
+            self._signal_group(name, signal.SIGCONT)
+
+    def restart(self, service: str) -> None:
+        names = self._resolve(service)
+        for name in names:
+            self.stop(name)
+        for name in names:
+            self._start(name)
+        self._wait_healthy(names, time.monotonic() + self._settings.lab_up_deadline)
+        self._targets()
+
+    def scale(self, count: int) -> None:
+        if not 0 <= count <= MAX_CONSUMERS:
+            raise LabError(f"{count} consumers: the native stack runs 0 to {MAX_CONSUMERS}")
+        self._need_up()
+        wanted = consumer_names(count)
+        for name in self._running_consumers():
+            if name not in wanted:
+                self.stop(name)
+        for name in wanted:
+            self._start(name)
+        self._wait_healthy(wanted, time.monotonic() + self._settings.lab_up_deadline)
+        self._targets()
+
+    def run_in(self, service: str, argv: list[str]) -> int:
+        self._resolve(service, running_only=False)
+        environment = dict(os.environ)
+        if service == "rabbitmq":
+            environment |= broker_environment(self._settings)
+            environment["PATH"] = f"{RABBITMQ_BIN}:{environment['PATH']}"
+        try:
+            return subprocess.run(argv, env=environment).returncode
+        except OSError as error:
+            raise LabError(f"cannot run {argv[0]}: {error.strerror}") from None
+
+    # -- parts ------------------------------------------------------------------------------
+
+    def _rpc(self, method: str, *arguments):
+        try:
+            return getattr(self._supervisor.rpc, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            raise LabError(f"{method} {' '.join(map(str, arguments))}: {fault.faultString}") from None
+        except OSError as error:
+            raise LabError(f"the process supervisor does not answer ({error}): run `make up`") from None
+
+    def _need_up(self) -> None:
+        if not self._supervisor.is_running():
+            raise LabError("the lab is not up: run `make up`")
+
+    def _resolve(self, service: str, running_only: bool = True) -> list[str]:
+        self._need_up() if running_only else None
+        if service == "consumer":
+            names = self._running_consumers() if self._supervisor.is_running() else []
+            return names or consumer_names(self._settings.lab_consumers)
+        if service not in self._programs:
+            raise LabError(f"no service {service!r}; there is: consumer, {', '.join(self._programs)}")
+        return [service]
+
+    def _running_consumers(self) -> list[str]:
+        """The consumers that are meant to run: running, or dead without having been stopped."""
+        if not self._supervisor.is_running():
+            return []
+        return [info["name"] for info in self._in_order(self._rpc("getAllProcessInfo"))
+                if info["name"].startswith("consumer-") and info["statename"] != "STOPPED"]
+
+    def _in_order(self, infos: list[dict]) -> list[dict]:
+        order = list(self._programs)
+        return sorted(infos, key=lambda info: order.index(info["name"]))
+
+    def _state(self, name: str) -> str:
+        return self._rpc("getProcessInfo", name)["statename"]
+
+    def _start(self, name: str) -> None:
+        if self._state(name) not in {"RUNNING", "STARTING"}:
+            self._rpc("startProcess", name, False)
+
+    def _wait_state(self, name: str, states: set[str]) -> None:
+        deadline = time.monotonic() + 30
+        while self._state(name) not in states:
+            if time.monotonic() > deadline:
+                raise LabError(f"{name} stays {self._state(name)}")
+            time.sleep(0.05)
+
+    def _signal_group(self, name: str, number: signal.Signals) -> None:
+        """Signal the program's process group: supervisord makes each program a group of its own."""
+        pid = self._rpc("getProcessInfo", name)["pid"]
+        if pid:
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _resume_all(self) -> None:
+        for name in self._programs:
+            self._signal_group(name, signal.SIGCONT)
+
+    def _targets(self) -> None:
+        write_targets(self._settings, self._running_consumers())
+
+    def _start_and_wait(self, names: list[str], deadline: float, progress: Progress) -> None:
+        for name in names:
+            self._signal_group(name, signal.SIGCONT)
+            self._start(name)
+        self._wait_healthy(names, deadline, progress)
+
+    def _wait_healthy(self, names: list[str], deadline: float, progress: Progress = lambda _: None) -> None:
+        """Raises LabError with the last log lines of the first part that is not healthy in time."""
+        for name in names:
+            problem = health.wait(
+                lambda name=name: self._problem(name), deadline,
+                lambda seconds, problem, name=name: progress(f"{name}: {problem} ({seconds:.0f} s)"))
+            if problem:
+                raise LabError(f"{name} is not healthy: {problem}; the end of its log:\n"
+                               f"{tail(log_file(self._settings, name))}")
+            progress(f"{name} is healthy")
+
+    def _problem(self, name: str) -> str | None:
+        """What is wrong with the program, or None. Raises LabError when waiting is of no use."""
+        info = self._rpc("getProcessInfo", name)
+        if info["statename"] == "FATAL":
+            raise LabError(f"{name} does not start; the end of its log:\n"
+                           f"{tail(log_file(self._settings, name))}")
+        if info["statename"] not in {"RUNNING", "STARTING"}:
+            return f"is {info['statename'].lower()}"
+        url = self._programs[name].health_url
+        return health.check(url, self._settings) if url else None
+
+    def _status_of(self, info: dict) -> Status:
+        name, state = info["name"], info["statename"]
+        shown = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "failed", "FATAL": "failed",
+                 "EXITED": "failed", "STOPPED": "stopped", "STOPPING": "stopping"}.get(state, state.lower())
+        if shown == "running" and _is_frozen(info["pid"]):
+            shown = "paused"
+        url = self._programs[name].health_url
+        problem = health.check(url, self._settings, timeout=1) if url and shown == "running" else None
+        return Status(
+            name=name, state=shown, pid=info["pid"] or None,
+            uptime_seconds=info["now"] - info["start"] if info["pid"] else None,
+            healthy=(problem is None if url else None) if shown == "running" else False,
+            detail=problem or self._where(self._programs[name]))
+
+    def _where(self, program: Program) -> str:
+        return " ".join(str(port) for port in program.ports.values())
+
+    def _check_broker_version(self) -> None:
+        if not (RABBITMQ_BIN / "rabbitmq-server").exists():
+            raise LabError("RabbitMQ is not installed: run `make setup`")
+        version = baseline.installed_broker_version()
+        if version < baseline.OLDEST_BROKER:
+            raise LabError(f"RabbitMQ {'.'.join(map(str, version))} is too old: the lab needs "
+                           f"{'.'.join(map(str, baseline.OLDEST_BROKER))} or newer "
+                           "(at-least-once dead-lettering of quorum queues)")
+
+
+def _is_frozen(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,264 @@
+"""The programs of the native stack: how each one is started, and how it tells that it is healthy."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from lab.errors import LabError
+from lab.settings import ROOT, LabSettings
+
+TOOLS = ROOT / ".lab" / "tools"
+MAX_CONSUMERS = 10
+RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")  # Debian's own wrapper in /usr/sbin insists on its system user
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to execute; `environment` is added to the one that is inherited."""
+
+    argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program; times are in seconds."""
+
+    name: str
+    command: Callable[[LabSettings], Command]
+    ports: dict[str, int] = field(default_factory=dict)  # setting -> port
+    health_url: str | None = None
+    stop_wait: int = 15
+
+
+def programs(settings: LabSettings) -> dict[str, Program]:
+    """All programs by name, in the order in which they start."""
+    listed = [
+        Program("epmd", _epmd, {"EPMD_PORT": settings.epmd_port}),
+        Program("rabbitmq", _rabbitmq, {
+            "RABBITMQ_PORT": settings.rabbitmq_port,
+            "RABBITMQ_MANAGEMENT_PORT": settings.rabbitmq_management_port,
+            "RABBITMQ_PROMETHEUS_PORT": settings.rabbitmq_prometheus_port,
+            "RABBITMQ_DIST_PORT": settings.rabbitmq_dist_port,
+        }, f"{settings.management_url}/api/overview", stop_wait=30),
+        Program("toxiproxy", _toxiproxy, {
+            "TOXIPROXY_PORT": settings.toxiproxy_port,
+            "PRODUCER_LINK_PORT": settings.producer_link_port,
+            "CONSUMER_LINK_PORT": settings.consumer_link_port,
+            "CONSUMER_STANDBY_LINK_PORT": settings.consumer_standby_link_port,
+            "PRODUCER_STANDBY_LINK_PORT": settings.producer_standby_link_port,
+        }, f"{settings.toxiproxy_url}/version"),
+        Program("prometheus", _prometheus, {"PROMETHEUS_PORT": settings.prometheus_port},
+                f"{settings.prometheus_url}/-/ready"),
+        Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
+                f"http://127.0.0.1:{settings.alertmanager_port}/-/ready"),
+        Program("producer", _producer, {"PRODUCER_PORT": settings.producer_port},
+                f"{settings.producer_url}/health"),
+        *(_consumer_program(settings, number) for number in range(1, MAX_CONSUMERS + 1)),
+        Program("traffic", _traffic, {"TRAFFIC_METRICS_PORT": settings.traffic_metrics_port},
+                f"http://127.0.0.1:{settings.traffic_metrics_port}/metrics"),
+        Program("legacy-importer", _legacy_importer),
+    ]
+    return {program.name: program for program in listed}
+
+
+def consumer_names(count: int = MAX_CONSUMERS) -> list[str]:
+    return [f"consumer-{number}" for number in range(1, count + 1)]
+
+
+def links(settings: LabSettings) -> list[dict]:
+    """Toxiproxy's proxies: every AMQP connection of the services crosses one of them."""
+    upstream = f"127.0.0.1:{settings.rabbitmq_port}"
+    listens = {
+        "producer-link": settings.producer_link_port,
+        "producer-link-standby": settings.producer_standby_link_port,
+        "consumer-link": settings.consumer_link_port,
+        "consumer-link-standby": settings.consumer_standby_link_port,
+    }
+    return [{"name": name, "listen": f"127.0.0.1:{port}", "upstream": upstream, "enabled": True}
+            for name, port in listens.items()]
+
+
+def broker_environment(settings: LabSettings) -> dict[str, str]:
+    """What rabbitmq-server and its command line tools need to be this lab's private node."""
+    home = settings.run_dir / "rabbitmq"
+    return {
+        "HOME": str(home),  # the Erlang cookie lives there
+        "RABBITMQ_NODENAME": "sre-lab@localhost",
+        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
+        "RABBITMQ_CONF_ENV_FILE": str(home / "no-rabbitmq-env.conf"),  # not the system's
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(home / "data"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_DIST_PORT": str(settings.rabbitmq_dist_port),
+        "ERL_EPMD_PORT": str(settings.epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_CRASH_DUMP_BYTES": "0",
+        # Our own epmd is supervised; idle schedulers sleep instead of spinning on a small machine.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+            "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} "
+            "+sbwt none +sbwtdcpu none +sbwtdio none",
+        "RABBITMQ_CTL_ERL_ARGS": "-start_epmd false",
+    }
+
+
+def toxiproxy_binary(settings: LabSettings) -> str | None:
+    """Path of the real Toxiproxy, or None where the embedded stand-in serves."""
+    if settings.lab_toxiproxy == "standin":
+        return None
+    built = TOOLS / "toxiproxy-server"
+    found = shutil.which("toxiproxy-server") or (str(built) if built.exists() else None)
+    if found is None and settings.lab_toxiproxy == "real":
+        raise LabError("LAB_TOXIPROXY=real, but there is no toxiproxy-server: run `make setup`, "
+                       "or set LAB_TOXIPROXY=auto")
+    return found
+
+
+def _epmd(settings: LabSettings) -> Command:
+    return Command([_which("epmd"), "-port", str(settings.epmd_port), "-address", "127.0.0.1"])
+
+
+def _rabbitmq(settings: LabSettings) -> Command:
+    home = settings.run_dir / "rabbitmq"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+    (home / "rabbitmq.conf").write_text("\n".join([
+        f"listeners.tcp.1 = 127.0.0.1:{settings.rabbitmq_port}",
+        "management.tcp.ip = 127.0.0.1",
+        f"management.tcp.port = {settings.rabbitmq_management_port}",
+        "prometheus.tcp.ip = 127.0.0.1",
+        f"prometheus.tcp.port = {settings.rabbitmq_prometheus_port}",
+        f"default_user = {settings.rabbitmq_user}",
+        f"default_pass = {settings.rabbitmq_pass}",
+        # Fresh numbers for a lab of minutes: the default of 5 s is more than two scrapes.
+        "collect_statistics_interval = 1000",
+        "log.console = true",
+        "log.console.level = info",
+        "log.file = false",
+    ]) + "\n")
+    return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
+
+
+def _toxiproxy(settings: LabSettings) -> Command:
+    config = settings.run_dir / "toxiproxy.json"
+    config.write_text(json.dumps(links(settings), indent=2))
+    binary = toxiproxy_binary(settings)
+    server = [binary, "-proxy-metrics", "-runtime-metrics"] if binary else [sys.executable, "-m", "lab.proxy"]
+    return Command([*server, "-host", "127.0.0.1", "-port", str(settings.toxiproxy_port),
+                    "-config", str(config)])
+
+
+def _prometheus(settings: LabSettings) -> Command:
+    folder = settings.run_dir / "prometheus"
+    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
+    write_targets(settings)
+    return Command([
+        _which("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={settings.run_dir / 'prometheus-data'}",
+        f"--web.listen-address=127.0.0.1:{settings.prometheus_port}",
+        "--web.enable-lifecycle",
+    ])
+
+
+def write_targets(settings: LabSettings, running_consumers: list[str] | None = None) -> None:
+    """Tell Prometheus where everything is; it notices changed files by itself."""
+    folder = settings.run_dir / "prometheus" / "targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = {
+        "producer": [settings.producer_port],
+        "rabbitmq": [settings.rabbitmq_prometheus_port],
+        "toxiproxy": [settings.toxiproxy_port],
+        "traffic": [settings.traffic_metrics_port],
+        "prometheus": [settings.prometheus_port],
+        "alertmanager": [settings.alertmanager_port],
+    }
+    for job, ports in targets.items():
+        _write_yaml(folder / f"{job}.yml", [{"targets": [f"127.0.0.1:{port}" for port in ports]}])
+    if running_consumers is not None or not (folder / "consumer.yml").exists():
+        names = running_consumers if running_consumers is not None else consumer_names(settings.lab_consumers)
+        _write_yaml(folder / "consumer.yml", [
+            {"targets": [f"127.0.0.1:{_consumer_port(settings, name)}"], "labels": {"instance_name": name}}
+            for name in names])
+
+
+def _write_yaml(path: Path, content: list) -> None:
+    # Renamed into place, so that Prometheus never reads half a file.
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(content))
+    os.replace(temporary, path)
+
+
+def _alertmanager(settings: LabSettings) -> Command:
+    return Command([
+        _which("prometheus-alertmanager", "alertmanager"),
+        f"--config.file={ROOT / 'prometheus' / 'alertmanager.yml'}",
+        f"--storage.path={settings.run_dir / 'alertmanager-data'}",
+        f"--web.listen-address=127.0.0.1:{settings.alertmanager_port}",
+        "--cluster.listen-address=",
+    ])
+
+
+def _producer(settings: LabSettings) -> Command:
+    port = (settings.producer_link_port if settings.producer_link == "primary"
+            else settings.producer_standby_link_port)
+    return _service(settings, "producer", port)
+
+
+def _consumer_program(settings: LabSettings, number: int) -> Program:
+    name = f"consumer-{number}"
+    port = _consumer_port(settings, name)
+
+    def command(settings: LabSettings) -> Command:
+        link_port = (settings.consumer_link_port if settings.consumer_link == "primary"
+                     else settings.consumer_standby_link_port)
+        return _service(settings, "consumer", link_port, CONSUMER_NAME=name, CONSUMER_PORT=str(port))
+
+    return Program(name, command, {"CONSUMER_PORT": port}, f"http://127.0.0.1:{port}/health", stop_wait=20)
+
+
+def _consumer_port(settings: LabSettings, name: str) -> int:
+    return settings.consumer_port + int(name.removeprefix("consumer-")) - 1
+
+
+def _service(settings: LabSettings, name: str, link_port: int, **environment: str) -> Command:
+    temporary = settings.run_dir / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return Command([sys.executable, str(ROOT / "services" / name / "app.py")], {
+        "RABBITMQ_HOST": "127.0.0.1",
+        "RABBITMQ_PORT": str(link_port),
+        "LEDGER_DIR": str(settings.ledger_dir),
+        "TMPDIR": str(temporary),
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    })
+
+
+def _traffic(settings: LabSettings) -> Command:
+    return Command([
+        sys.executable, "-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless", "--only-summary",
+        "--host", settings.producer_url, "--users", "10", "--spawn-rate", "10",
+    ], {
+        "LOAD_RATE": str(settings.lab_traffic_rate),
+        "LOAD_LEDGER": str(settings.ledger_dir / "acknowledged-traffic.jsonl"),
+        "LOAD_METRICS_PORT": str(settings.traffic_metrics_port),
+        "HOME": str(settings.run_dir / "tmp"),  # Locust looks for a configuration there
+        "PYTHONUNBUFFERED": "1",
+    })
+
+
+def _legacy_importer(settings: LabSettings) -> Command:
+    return Command([sys.executable, "-m", "lab.faults.legacy_importer"])
+
+
+def _which(*names: str) -> str:
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise LabError(f"{names[0]} is not installed: run `make setup`")

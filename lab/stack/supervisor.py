@@ -1,0 +1,162 @@
+"""The process supervisor of the native stack: supervisord, private to one run folder."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from lab.errors import LabError
+from lab.settings import ROOT, LabSettings
+from lab.stack.programs import Program
+
+# Every process of a lab carries its run folder in this variable, so that all can be found
+# again by pid, whatever became of the supervisor.
+MARK = "SRE_LAB_RUN_DIR"
+START_DEADLINE_SECONDS = 20
+
+RUNNING_STATES = {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}
+
+
+class Supervisor:
+    """Starts supervisord when needed and speaks its XML-RPC.
+
+    http://supervisord.org/api.html
+    """
+
+    def __init__(self, settings: LabSettings):
+        self._settings = settings
+        self._config = settings.run_dir / "supervisord.conf"
+        self._password_file = settings.run_dir / "supervisor.password"
+
+    @property
+    def rpc(self):
+        """The API's `supervisor` namespace. Calls raise xmlrpc.client.Fault and OSError."""
+        password = self._password_file.read_text() if self._password_file.exists() else ""
+        url = f"http://lab:{password}@127.0.0.1:{self._settings.supervisor_port}/RPC2"
+        return xmlrpc.client.ServerProxy(url).supervisor
+
+    def is_running(self) -> bool:
+        try:
+            return self.rpc.getState()["statename"] == "RUNNING"
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def start(self, programs: Iterable[Program]) -> None:
+        """Start supervisord, with every program stopped. Raises LabError when it does not answer."""
+        run_dir = self._settings.run_dir
+        for folder in (run_dir / "logs", run_dir / "tmp"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(secrets.token_hex(16))
+        self._config.touch(mode=0o600)
+        self._config.write_text(self._configuration(programs))
+        log = run_dir / "logs" / "supervisord.out"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", self._config],
+                cwd=ROOT, env=os.environ | {MARK: str(run_dir)}, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        deadline = time.monotonic() + START_DEADLINE_SECONDS
+        while not self.is_running():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"the process supervisor does not start; the end of {log}:\n{tail(log)}")
+            time.sleep(0.05)
+
+    def shutdown(self) -> None:
+        """Stop every program and supervisord itself; return when it is gone."""
+        pid = self.rpc.getPID()
+        self.rpc.shutdown()
+        try:
+            psutil.Process(pid).wait(timeout=60)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.TimeoutExpired:
+            raise LabError("the lab does not stop; `make clean` kills what is left") from None
+
+    def _configuration(self, programs: Iterable[Program]) -> str:
+        run_dir = self._settings.run_dir
+        sections = [f"""\
+[supervisord]
+logfile={_escaped(run_dir / 'logs' / 'supervisord.log')}
+pidfile={_escaped(run_dir / 'supervisord.pid')}
+childlogdir={_escaped(run_dir / 'logs')}
+{'user=root' if os.geteuid() == 0 else ''}
+
+[inet_http_server]
+port=127.0.0.1:{self._settings.supervisor_port}
+username=lab
+password={self._password_file.read_text()}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""]
+        sections += [f"""\
+[program:{program.name}]
+command="{_escaped(sys.executable)}" -m lab.stack.launch {program.name}
+directory={_escaped(ROOT)}
+autostart=false
+autorestart=unexpected
+startretries=3
+stopwaitsecs={program.stop_wait}
+stopasgroup=false
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={_escaped(log_file(self._settings, program.name))}
+stdout_logfile_maxbytes=50MB
+stdout_logfile_backups=1
+""" for program in programs]
+        return "\n".join(sections)
+
+
+def _escaped(path: Path | str) -> str:
+    """Supervisor expands %(…)s in its configuration."""
+    return str(path).replace("%", "%%")
+
+
+def log_file(settings: LabSettings, name: str) -> Path:
+    return settings.run_dir / "logs" / f"{name}.log"
+
+
+def tail(path: Path, lines: int = 10) -> str:
+    """The last lines of a text file; empty where there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 20_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def marked_processes(run_dir: Path) -> list[psutil.Process]:
+    """Every process that was started by the lab of that run folder, but not the caller's own."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in own and process.environ().get(MARK) == str(run_dir):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def kill_marked(run_dir: Path) -> int:
+    """Kill all of them, by pid, until none is left; return how many there were."""
+    killed = 0
+    deadline = time.monotonic() + 15
+    while processes := marked_processes(run_dir):
+        for process in processes:
+            try:
+                process.kill()
+                killed += 1
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=3)
+        if time.monotonic() > deadline:
+            raise LabError(f"cannot kill {[process.pid for process in processes]}")
+    return killed

@@ -1,0 +1,112 @@
+"""The clients: Locust users who post messages and keep a ledger of what was promised to them.
+
+The lab runs this headless as its steady traffic; `make load` opens Locust's web UI with it.
+Settings come from the environment: LOAD_RATE (requests per second of all users together, when
+the number of users is LOAD_USERS), LOAD_LEDGER (file), LOAD_METRICS_PORT (none when not set).
+"""
+
+import json
+import os
+import random
+import time
+import uuid
+from pathlib import Path
+
+from locust import FastHttpUser, constant_throughput, events, task
+from prometheus_client import Counter, Histogram, start_http_server
+
+RATE = float(os.environ.get("LOAD_RATE", 20))
+USERS = int(os.environ.get("LOAD_USERS", 10))
+LEDGER = Path(os.environ.get("LOAD_LEDGER", ".lab/run/ledger/acknowledged-load.jsonl"))
+METRICS_PORT = os.environ.get("LOAD_METRICS_PORT")
+BATCH_SIZE = 5
+
+REQUESTS = Counter("load_requests", "Requests by outcome, as the clients see it.", ["endpoint", "outcome"])
+SECONDS = Histogram("load_request_duration_seconds", "Time to an answer, as the clients see it.", ["endpoint"])
+
+
+class Ledger:
+    """What was sent, and what the producer promised: one line of JSON for each message and event.
+
+    A line is written by one write(2), 'sent' before the request and 'acknowledged' after a 2xx,
+    without fsync: it survives the death of the process, not the death of the machine.
+    """
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def record(self, event: str, message_ids: list[str], status: int | None = None) -> None:
+        now = round(time.time(), 3)
+        lines = [json.dumps({"time": now, "event": event, "id": message_id, "status": status})
+                 for message_id in message_ids]
+        if lines:
+            os.write(self._fd, ("\n".join(lines) + "\n").encode())
+
+
+ledger = Ledger(LEDGER)
+
+
+@events.init.add_listener
+def serve_metrics(environment, **_kwargs) -> None:
+    if METRICS_PORT:
+        start_http_server(int(METRICS_PORT), addr="127.0.0.1")
+
+
+def new_message() -> dict:
+    return {
+        "id": f"load-{uuid.uuid4()}",
+        "payload": {"order": random.randint(1, 10_000)},
+        "processing_time": round(random.uniform(0.01, 0.05), 3),
+    }
+
+
+def outcome_of(response) -> str:
+    """ok, rejected (503 with Retry-After: come back), unknown (504 or no answer), or error."""
+    if 200 <= response.status_code < 300:
+        return "ok"
+    if response.status_code == 503 and "Retry-After" in (response.headers or {}):
+        return "rejected"
+    if response.status_code in {0, 504}:
+        return "unknown"
+    return "error"
+
+
+class Client(FastHttpUser):
+    """Posts single messages, and a batch now and then."""
+
+    wait_time = constant_throughput(RATE / USERS)
+    connection_timeout = 5
+    network_timeout = 15
+
+    @task(19)
+    def produce(self) -> None:
+        message = new_message()
+        self._post("/produce", message, [message["id"]])
+
+    @task(1)
+    def batch_produce(self) -> None:
+        messages = [new_message() for _ in range(BATCH_SIZE)]
+        self._post("/batch-produce", {"messages": messages}, [message["id"] for message in messages])
+
+    def _post(self, endpoint: str, body: dict, ids: list[str]) -> None:
+        ledger.record("sent", ids)
+        started = time.perf_counter()
+        with self.client.post(endpoint, json=body, catch_response=True) as response:
+            outcome = outcome_of(response)
+            acknowledged = ids if outcome == "ok" and response.status_code != 207 else _confirmed(response)
+            if outcome == "ok":
+                response.success()
+            else:
+                response.failure(f"{outcome}: {response.status_code}")
+        ledger.record("acknowledged", acknowledged, response.status_code)
+        ledger.record(outcome, [one for one in ids if one not in acknowledged], response.status_code)
+        REQUESTS.labels(endpoint, outcome).inc()
+        SECONDS.labels(endpoint).observe(time.perf_counter() - started)
+
+
+def _confirmed(response) -> list[str]:
+    """The ids that a mixed answer to a batch (207) reports as confirmed."""
+    if response.status_code != 207:
+        return []
+    return [result["id"] for result in response.json()["results"] if result["status"] == "confirmed"]

@@ -1,0 +1,1 @@
+"""The system under test: a producer and a consumer of messages. It knows nothing of the lab."""

@@ -1,0 +1,1 @@
+"""Processes messages at least once: acks after processing, retries with backoff, dead-letters."""

@@ -1,0 +1,52 @@
+"""The consumer's HTTP side: metrics and health, from a thread of its own."""
+
+import threading
+from datetime import UTC, datetime
+
+from flask import Flask, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from .settings import ConsumerSettings
+from .worker import Worker
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Prometheus asks every other second: that is no event worth a line of log."""
+
+    def log_request(self, *_args) -> None:
+        pass
+
+
+def serve(settings: ConsumerSettings, worker: Worker) -> None:
+    """Serve until the process ends. Exits with a message when the port is taken."""
+    server = make_server(settings.consumer_bind, settings.consumer_port, create_app(worker),
+                         threaded=True, request_handler=_QuietHandler)
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+
+
+def create_app(worker: Worker) -> Flask:
+    """The WSGI application."""
+    app = Flask("consumer")
+
+    @app.get("/health")
+    @app.get("/health/ready")
+    def health():
+        reason = worker.trouble()
+        if reason:
+            return {"status": "unhealthy", "reason": reason, "timestamp": _now()}, 503
+        return {"status": "healthy", "timestamp": _now()}
+
+    @app.get("/health/live")
+    def live():
+        return {"status": "healthy", "timestamp": _now()}
+
+    @app.get("/metrics")
+    def metrics():
+        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")

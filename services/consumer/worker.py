@@ -1,0 +1,264 @@
+"""Takes deliveries, has them processed by a pool of threads, and acks what is done.
+
+The main thread runs the connection's event loop and alone touches it, so heartbeats are
+answered however long processing takes. Threads hand results back through a queue; one
+wake-up of the loop serves all results that came in since the last.
+"""
+
+import functools
+import logging
+import signal
+import threading
+import time
+import uuid
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pika
+from pika.channel import Channel
+from pika.adapters.select_connection import SelectConnection
+from pydantic import ValidationError
+
+from services.messaging import connection, topology
+from services.messaging.confirms import ConfirmedChannel, Outcome
+from services.messaging.schema import (
+    ATTEMPT, DEAD_LETTER_ERROR, DEAD_LETTER_REASON, PUBLISHED_AT_MS, Message)
+
+from . import metrics
+from .handler import process
+from .ledger import Ledger
+from .retry import RetryPolicy
+from .settings import ConsumerSettings
+
+log = logging.getLogger(__name__)
+
+REPUBLISH_DELAY_SECONDS = 1.0
+CONFIRM_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as the broker delivered it on one channel."""
+
+    channel: Channel
+    tag: int
+    properties: pika.BasicProperties
+    body: bytes
+
+    @property
+    def message_id(self) -> str:
+        return self.properties.message_id
+
+    @property
+    def attempt(self) -> int:
+        attempt = self.properties.headers.get(ATTEMPT)
+        return attempt if isinstance(attempt, int) and attempt >= 1 else 1
+
+    @property
+    def published_at(self) -> float | None:
+        """Unix time in seconds of the first publish, where the publisher told it."""
+        milliseconds = self.properties.headers.get(PUBLISHED_AT_MS)
+        return milliseconds / 1000 if isinstance(milliseconds, int) else self.properties.timestamp
+
+
+class Worker:
+    """One consumer process."""
+
+    def __init__(self, settings: ConsumerSettings):
+        self._settings = settings
+        self._policy = RetryPolicy(settings.max_attempts, settings.retry_base_delay)
+        self._ledger = Ledger(settings.ledger_dir, settings.consumer_name)
+        self._pool = ThreadPoolExecutor(settings.consumer_concurrency, "worker")
+        self._finished: deque[tuple[Delivery, Exception | None]] = deque()
+        self._wake_up_pending = False
+        self._channel: Channel | None = None
+        self._confirmed: ConfirmedChannel | None = None
+        self._in_flight: set[int] = set()  # delivery tags of the present channel
+        self._watermark = 0.0
+        self._stopping = False
+        self._link = connection.Link(
+            connection.parameters(settings, settings.consumer_name), SelectConnection,
+            self._policy.delays_ms(), on_ready=self._consume, on_lost=self._forget_channel)
+
+    def trouble(self) -> str | None:
+        """Why nothing can be consumed now, or None. Callable from any thread."""
+        if self._stopping:
+            return "shutting down"
+        if not self._link.ready:
+            return f"no connection to the broker ({self._link.last_error})"
+        return None
+
+    def run(self) -> None:
+        """Consume until SIGTERM or SIGINT; return when what was in flight is finished or given back."""
+        metrics.PREFETCH.set(self._settings.consumer_prefetch)
+        self._link.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._link.ioloop.add_callback_threadsafe(self._shut_down))
+        self._link.ioloop.start()
+
+    # -- on the event loop ------------------------------------------------------------------
+
+    def _consume(self, channel: Channel) -> None:
+        if self._stopping:
+            return
+        self._channel = channel
+        self._confirmed = ConfirmedChannel(channel)
+        channel.add_on_cancel_callback(lambda _frame: self._cancelled(channel))
+        channel.basic_qos(prefetch_count=self._settings.consumer_prefetch, callback=lambda _frame:
+                          channel.basic_consume(topology.QUEUE, self._on_delivery))
+
+    def _cancelled(self, channel: Channel) -> None:
+        # The queue was deleted or its leader moved: a fresh connection declares it again.
+        log.error("consumer cancelled by broker")
+        channel.connection.close(reply_text="consumer was cancelled")
+
+    def _forget_channel(self) -> None:
+        # The broker delivers everything unacked again, to whoever consumes.
+        self._channel = self._confirmed = None
+        self._in_flight.clear()
+        metrics.IN_FLIGHT.set(0)
+
+    def _on_delivery(self, channel: Channel, method, properties: pika.BasicProperties, body: bytes) -> None:
+        properties.headers = properties.headers or {}
+        delivery = Delivery(channel, method.delivery_tag, properties, body)
+        self._in_flight.add(delivery.tag)
+        metrics.IN_FLIGHT.set(len(self._in_flight))
+        if method.redelivered:
+            metrics.REDELIVERED.inc()
+        try:
+            message = Message.model_validate_json(body)
+        except ValidationError as error:
+            properties.message_id = properties.message_id or f"unknown-{uuid.uuid4()}"
+            self._reject_poison(delivery, error)
+        else:
+            properties.message_id = message.id
+            if not self._stopping:  # else it goes back when the connection closes
+                self._pool.submit(self._work, delivery, message)
+
+    def _reject_poison(self, delivery: Delivery, error: ValidationError) -> None:
+        undecodable = error.errors()[0]["type"] == "json_invalid"
+        reason = "undecodable" if undecodable else "invalid"
+        metrics.PROCESSING_ERRORS.labels(reason).inc()
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
+            for problem in error.errors(include_url=False))
+        self._dead_letter(delivery, reason, problems)
+
+    def _drain_finished(self) -> None:
+        """Act on every result that the threads handed over so far."""
+        self._wake_up_pending = False
+        done = []
+        while self._finished:
+            delivery, error = self._finished.popleft()
+            if error is None:
+                done.append(delivery)
+            else:
+                self._retry_or_dead_letter(delivery, error)
+        self._ledger.append("processed", [delivery.message_id for delivery in done])
+        for delivery in done:
+            self._count_success(delivery)
+            self._ack(delivery)
+
+    def _count_success(self, delivery: Delivery) -> None:
+        now = time.time()
+        metrics.CONSUMED.inc()
+        metrics.LAST_SUCCESS.set(now)
+        age = None
+        if delivery.published_at is not None:
+            age = max(0.0, now - delivery.published_at)
+            metrics.END_TO_END_SECONDS.observe(age)
+            self._watermark = max(self._watermark, delivery.published_at)
+            metrics.WATERMARK.set(self._watermark)
+        log.info("message processed", extra={
+            "message_id": delivery.message_id, "attempt": delivery.attempt, "end_to_end_seconds": age})
+
+    def _retry_or_dead_letter(self, delivery: Delivery, error: Exception) -> None:
+        delay_ms = self._policy.delay_ms(delivery.attempt)
+        if delay_ms is None:
+            self._dead_letter(delivery, "attempts_exhausted", str(error))
+            return
+        log.warning("processing failed, will retry", extra={
+            "message_id": delivery.message_id, "attempt": delivery.attempt, "error": str(error),
+            "retry_in_ms": delay_ms})
+        metrics.RETRIED.labels(delivery.attempt).inc()
+        self._republish(delivery, "", topology.retry_queue(delay_ms), {ATTEMPT: delivery.attempt + 1})
+
+    def _dead_letter(self, delivery: Delivery, reason: str, error: str) -> None:
+        log.error("message dead-lettered", extra={
+            "message_id": delivery.message_id, "attempt": delivery.attempt, "reason": reason,
+            "error": error, "app_id": delivery.properties.app_id})
+        metrics.DEAD_LETTERED.labels(reason).inc()
+        self._ledger.append("dead-lettered", [delivery.message_id])
+        self._republish(delivery, topology.DEAD_LETTER_EXCHANGE, topology.QUEUE,
+                        {DEAD_LETTER_REASON: reason, DEAD_LETTER_ERROR: error[:1000]})
+
+    def _republish(self, delivery: Delivery, exchange: str, routing_key: str, headers: dict) -> None:
+        """Publish the message elsewhere; only when the broker confirmed that, ack the original."""
+        if delivery.channel is not self._channel:
+            return  # its channel is gone: the broker delivers it again
+        properties = delivery.properties
+        properties.headers.update(headers)
+        properties.delivery_mode = pika.DeliveryMode.Persistent.value
+
+        def on_outcome(outcome: Outcome) -> None:
+            if outcome is Outcome.CONFIRMED:
+                self._ack(delivery)
+            elif outcome is not Outcome.UNKNOWN:
+                log.error("republish refused, will try again", extra={
+                    "message_id": delivery.message_id, "outcome": outcome.value,
+                    "exchange": exchange, "routing_key": routing_key})
+                self._link.ioloop.call_later(REPUBLISH_DELAY_SECONDS, functools.partial(
+                    self._republish, delivery, exchange, routing_key, headers))
+
+        self._confirmed.publish(exchange, routing_key, delivery.body, properties, on_outcome)
+
+    def _ack(self, delivery: Delivery) -> None:
+        if delivery.channel is self._channel and delivery.channel.is_open:
+            delivery.channel.basic_ack(delivery.tag)
+            self._in_flight.discard(delivery.tag)
+            metrics.IN_FLIGHT.set(len(self._in_flight))
+
+    # -- shutdown: take nothing new, finish what runs, give back what has not begun ---------
+
+    def _shut_down(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        log.info("shutting down", extra={"in_flight": len(self._in_flight)})
+        deadline = time.monotonic() + self._settings.shutdown_grace
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._channel is not None and self._channel.is_open:
+            for tag in self._channel.consumer_tags:
+                self._channel.basic_cancel(tag)
+        leave = functools.partial(self._leave, deadline)
+        threading.Thread(target=self._tell_when_idle, args=[leave], daemon=True).start()
+        self._link.ioloop.call_later(self._settings.shutdown_grace, leave)
+
+    def _tell_when_idle(self, leave) -> None:
+        self._pool.shutdown(wait=True)
+        self._link.ioloop.add_callback_threadsafe(leave)
+
+    def _leave(self, deadline: float) -> None:
+        waits_for_confirms = self._confirmed is not None and self._confirmed.in_flight
+        if waits_for_confirms and time.monotonic() < deadline:
+            self._link.ioloop.call_later(CONFIRM_POLL_SECONDS, functools.partial(self._leave, deadline))
+            return
+        # Closing gives back to the broker what is not acked.
+        self._link.stop(then=self._link.ioloop.stop)
+
+    # -- in a thread of the pool ------------------------------------------------------------
+
+    def _work(self, delivery: Delivery, message: Message) -> None:
+        error = None
+        started = time.perf_counter()
+        try:
+            process(message, self._settings)
+        except Exception as failure:  # whatever it is, the message must be retried
+            error = failure
+            metrics.PROCESSING_ERRORS.labels("handler").inc()
+        metrics.PROCESSING_SECONDS.observe(time.perf_counter() - started)
+        self._finished.append((delivery, error))
+        if not self._wake_up_pending:
+            self._wake_up_pending = True
+            self._link.ioloop.add_callback_threadsafe(self._drain_finished)

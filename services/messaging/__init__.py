@@ -1,0 +1,1 @@
+"""What producer and consumer must agree on: schema, topology, connection, settings, logs."""

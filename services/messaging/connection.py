@@ -1,0 +1,196 @@
+"""One AMQP connection that is kept: it connects, declares the topology, probes, and reconnects."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+
+import pika
+from pika import exceptions
+from pika.adapters.base_connection import BaseConnection
+from pika.channel import Channel
+
+from . import metrics, topology
+from .settings import BrokerSettings
+
+log = logging.getLogger(__name__)
+
+# Exponential backoff with jitter, so that many clients do not come back at the same moment.
+# https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+BACKOFF_BASE_SECONDS = 0.25
+BACKOFF_CAP_SECONDS = 5.0
+PROBE_INTERVAL_SECONDS = 2.0
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait before attempt number `failures` + 1: between half and all of the step."""
+    step = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** min(failures, 16))
+    return step * random.uniform(0.5, 1.0)
+
+
+def parameters(settings: BrokerSettings, name: str) -> pika.ConnectionParameters:
+    """pika's connection parameters; `name` is what the broker's management shows."""
+    return pika.ConnectionParameters(
+        host=settings.rabbitmq_host,
+        port=settings.rabbitmq_port,
+        credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass),
+        heartbeat=settings.rabbitmq_heartbeat,
+        connection_attempts=1,  # the backoff here decides when to try again
+        socket_timeout=5,
+        stack_timeout=10,
+        client_properties={"connection_name": name},
+    )
+
+
+class Link:
+    """Keeps one connection to the broker open, with one channel for work and one for probes.
+
+    `connection_class` is a pika adapter; every callback runs on its event loop.
+    `on_ready(channel)` is called whenever the topology is declared and work can start,
+    `on_lost()` whenever a connection that was ready is gone.
+    """
+
+    def __init__(self, connection_parameters: pika.ConnectionParameters,
+                 connection_class: type[BaseConnection], retry_delays_ms: Iterable[int],
+                 on_ready: Callable[[Channel], None], on_lost: Callable[[], None]):
+        self._parameters = connection_parameters
+        self._connection_class = connection_class
+        self._retry_delays_ms = tuple(retry_delays_ms)
+        self._on_ready = on_ready
+        self._on_lost = on_lost
+        self._connection: BaseConnection | None = None
+        self._failures = 0
+        self._ready = False
+        self._stopping = False
+        self._on_stopped: Callable[[], None] = lambda: None
+        self.blocked = False  # the broker's memory or disk alarm holds publishers back
+        self.last_error: str | None = "not connected yet"
+
+    @property
+    def ioloop(self):
+        """The adapter's event loop; there once `start` was called."""
+        return self._connection.ioloop
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    def start(self) -> None:
+        # The first connection makes the event loop; the later ones must share it, or its pipe leaks.
+        loop = self._connection.ioloop if self._connection else None
+        self._connection = self._connection_class(
+            self._parameters,
+            on_open_callback=self._opened,
+            on_open_error_callback=self._closed,
+            on_close_callback=self._closed,
+            custom_ioloop=loop,
+        )
+
+    def stop(self, then: Callable[[], None] = lambda: None) -> None:
+        """Close for good, and call `then` when that is done. A second call does nothing."""
+        if self._stopping:
+            return
+        self._stopping, self._on_stopped = True, then
+        if self._connection.is_closed:
+            then()
+        elif not self._connection.is_closing:
+            self._connection.close()
+
+    def _opened(self, connection: BaseConnection) -> None:
+        connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
+        connection.channel(on_open_callback=self._declare)
+
+    def _declare(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        topology.declare(channel, self._retry_delays_ms, lambda: self._become_ready(channel))
+
+    def _become_ready(self, channel: Channel) -> None:
+        self._ready, self._failures, self.last_error = True, 0, None
+        metrics.CONNECTIONS_OPEN.set(1)
+        log.info("broker connected", extra={"host": self._parameters.host, "port": self._parameters.port})
+        self._connection.channel(on_open_callback=_Probe)
+        self._on_ready(channel)
+
+    def _channel_closed(self, channel: Channel, reason: Exception) -> None:
+        # A channel that the broker closed (a wrong declaration, say) is of no use: start afresh.
+        if not self._stopping and channel.connection.is_open:
+            log.error("channel closed by broker", extra={"error": str(reason)})
+            channel.connection.close(reply_text="channel was closed")
+            self.last_error = str(reason)
+
+    def _closed(self, _connection: BaseConnection, error: BaseException) -> None:
+        was_ready, self._ready = self._ready, False
+        self._set_blocked(False)
+        metrics.CONNECTIONS_OPEN.set(0)
+        if was_ready:
+            self._on_lost()
+        if self._stopping:
+            self._on_stopped()
+            return
+        cause = _cause(error)
+        self.last_error = f"{cause}: {error or type(error).__name__}"
+        metrics.CONNECTION_LOSSES.labels(cause).inc()
+        delay = backoff(self._failures)
+        self._failures += 1
+        log.warning("broker away", extra={
+            "cause": cause, "error": str(error) or repr(error), "retry_in_seconds": round(delay, 2)})
+        self.ioloop.call_later(delay, self._reconnect)
+
+    def _reconnect(self) -> None:
+        if not self._stopping:
+            self.start()
+
+    def _set_blocked(self, blocked: bool) -> None:
+        if blocked != self.blocked:
+            log.warning("broker blocks publishers" if blocked else "broker unblocks publishers")
+        self.blocked = blocked
+        metrics.CONNECTION_BLOCKED.set(blocked)
+
+
+class _Probe:
+    """Measures the AMQP round trip: a request that changes nothing, on a channel of its own."""
+
+    def __init__(self, channel: Channel):
+        self._channel = channel
+        self._asked_at: float | None = None
+        self._tick()
+
+    def _tick(self) -> None:
+        if not self._channel.is_open:
+            return
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._channel.basic_qos(prefetch_count=1, callback=self._answered)
+        else:
+            # Still no answer: its age is the best that is known of the round trip.
+            metrics.ROUND_TRIP.set(time.monotonic() - self._asked_at)
+        self._channel.connection.ioloop.call_later(PROBE_INTERVAL_SECONDS, self._tick)
+
+    def _answered(self, _frame) -> None:
+        metrics.ROUND_TRIP.set(time.monotonic() - self._asked_at)
+        self._asked_at = None
+
+
+def _cause(error: BaseException) -> str:
+    """A short name for why a connection ended: a label, so from a closed list."""
+    causes = (
+        (exceptions.AMQPHeartbeatTimeout, "heartbeat_timeout"),
+        (exceptions.AuthenticationError, "authentication"),
+        (exceptions.ProbableAuthenticationError, "authentication"),
+        (exceptions.ProbableAccessDeniedError, "access_denied"),
+        (exceptions.ConnectionClosedByBroker, "closed_by_broker"),
+        (exceptions.ConnectionClosedByClient, "channel_error"),
+        (exceptions.StreamLostError, "stream_lost"),
+    )
+    chain = {type(part) for part in _chain(error)}
+    return next((name for kind, name in causes if any(issubclass(t, kind) for t in chain)),
+                "connect_failed")
+
+
+def _chain(error: BaseException | None):
+    """The error and what it wraps: pika's connection workflow nests the real cause."""
+    while error is not None:
+        yield error
+        nested = getattr(error, "exceptions", None)
+        error = nested[-1] if nested else getattr(error, "exception", None)

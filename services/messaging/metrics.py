@@ -1,0 +1,16 @@
+"""Metrics of the connection to the broker, the same in both services."""
+
+from prometheus_client import Counter, Gauge
+
+# The multiprocess modes hold for the producer, whose worker processes share one exposition.
+CONNECTIONS_OPEN = Gauge(
+    "amqp_connections_open", "Connections to the broker that are ready for work.",
+    multiprocess_mode="livesum")
+CONNECTION_BLOCKED = Gauge(
+    "amqp_connection_blocked", "1 while the broker holds publishers back (memory or disk alarm).",
+    multiprocess_mode="livemax")
+CONNECTION_LOSSES = Counter(
+    "amqp_connection_losses", "Connections lost and attempts that failed, by cause.", ["cause"])
+ROUND_TRIP = Gauge(
+    "amqp_round_trip_seconds", "Time of the last AMQP request and its reply, or the age of one unanswered.",
+    multiprocess_mode="livemax")

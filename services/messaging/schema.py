@@ -1,0 +1,43 @@
+"""The message: what clients post, what crosses the broker, and what the consumer accepts."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+# AMQP 0-9-1 carries message-id as a short string: 255 bytes at most (specification, 4.2.5.3).
+MAX_ID_BYTES = 255
+# Far above any honest use, far below RabbitMQ's consumer_timeout of 30 minutes.
+MAX_PROCESSING_SECONDS = 300.0
+
+# Headers that travel with a message.
+PUBLISHED_AT_MS = "x-published-at-ms"  # Unix time of the first publish in milliseconds: AMQP tables of pika hold no floats
+ATTEMPT = "x-attempt"  # 1 for the first delivery, counted up by retries
+DEAD_LETTER_REASON = "x-dead-letter-reason"
+DEAD_LETTER_ERROR = "x-dead-letter-error"
+
+
+def _fits_amqp(value: str) -> str:
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"must be at most {MAX_ID_BYTES} bytes of UTF-8")
+    # Ids stand in logs and ledgers, one line each.
+    if not value.isprintable():
+        raise ValueError("must not contain control characters or line breaks")
+    return value
+
+
+def _not_null(value: JsonValue) -> JsonValue:
+    if value is None:
+        raise ValueError("must not be null")
+    return value
+
+
+class Message(BaseModel):
+    """A message as clients post it; `processing_time` is in seconds."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    id: Annotated[str, Field(min_length=1), AfterValidator(_fits_amqp)]
+    payload: Annotated[JsonValue, AfterValidator(_not_null)]
+    processing_time: Annotated[
+        float, Field(ge=0, le=MAX_PROCESSING_SECONDS, allow_inf_nan=False)
+    ] = 0.0

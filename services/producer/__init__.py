@@ -1,0 +1,1 @@
+"""Takes messages over HTTP and publishes them; answers 2xx only for what the broker confirmed."""

@@ -1,0 +1,178 @@
+"""The HTTP API. A 2xx is an honest promise: the broker has confirmed what it speaks of."""
+
+import time
+from datetime import UTC, datetime
+
+from flask import Flask, Response, g, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.exceptions import HTTPException
+
+from services.messaging.schema import Message
+
+from . import metrics
+from .publisher import Publisher, Result
+from .settings import ProducerSettings
+
+RETRY_AFTER_SECONDS = 2
+
+_ERRORS = {
+    Result.NACKED: "the broker refused the message; it is not stored",
+    Result.UNROUTABLE: "no queue is bound for the message; it is not stored",
+    Result.UNAVAILABLE: "the broker is away; the message is not stored",
+    Result.BLOCKED: "the broker blocks publishers (memory or disk alarm); the message is not stored",
+    Result.OVERLOADED: "too many messages wait for the broker; the message is not stored",
+    Result.UNKNOWN: "the broker did not confirm in time, so the outcome is unknown; "
+                    "a retry with the same id is safe",
+}
+
+
+class _Batch(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    messages: list[Message]
+
+
+class BadRequest(Exception):
+    """The body cannot be accepted; `fields` names what is wrong with each field."""
+
+    def __init__(self, error: str, fields: dict[str, str] | None = None, status: int = 400):
+        super().__init__(error)
+        self.fields = fields or {}
+        self.status = status
+
+
+def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
+    """The WSGI application of one worker."""
+    app = Flask("producer")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    _measure_requests(app)
+    _answer_errors_as_json(app)
+
+    @app.post("/produce")
+    def produce():
+        message = _parse(Message)
+        [result] = publisher.publish([message])
+        if result is Result.CONFIRMED:
+            return {"status": "success", "message_id": message.id, "timestamp": _now()}, 201
+        return _failure(result, message_id=message.id)
+
+    @app.post("/batch-produce")
+    def batch_produce():
+        messages = _parse(_Batch).messages
+        _check_batch(messages, settings.max_batch)
+        results = publisher.publish(messages)
+        produced = results.count(Result.CONFIRMED)
+        if produced == len(messages):
+            return {"status": "success", "messages_produced": produced}, 201
+        report = {
+            "messages_produced": produced,
+            "results": [{"id": message.id, "status": result.value}
+                        for message, result in zip(messages, results, strict=True)],
+        }
+        if produced:
+            return {"status": "partial", **report}, 207
+        # Where one outcome is unknown, 'not stored' would be a lie about the whole.
+        worst = Result.UNKNOWN if Result.UNKNOWN in results else results[0]
+        return _failure(worst, **report)
+
+    @app.get("/health")
+    @app.get("/health/ready")
+    def health():
+        reason = publisher.trouble()
+        if reason:
+            return {"status": "unhealthy", "reason": reason, "timestamp": _now()}, 503
+        return {"status": "healthy", "timestamp": _now()}
+
+    @app.get("/health/live")
+    def live():
+        return {"status": "healthy", "timestamp": _now()}
+
+    @app.get("/metrics")
+    def exposition():
+        return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _now() -> str:
+    """UTC in the form that the specification shows: 2024-01-01T00:00:00."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _parse(model: type[BaseModel]):
+    """The validated body, whatever content type the client declared."""
+    body = request.get_data(cache=False)
+    if not body.strip():
+        raise BadRequest("the body is empty; send a JSON object")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _bad_request(error) from None
+
+
+def _bad_request(error: ValidationError) -> BadRequest:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        return BadRequest(f"the body is not valid JSON: {problems[0]['msg']}")
+    fields = {_path(problem["loc"]): problem["msg"] for problem in problems}
+    return BadRequest("; ".join(f"{path}: {text}" for path, text in fields.items()), fields)
+
+
+def _path(location: tuple) -> str:
+    """('messages', 3, 'id') as messages[3].id"""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.lstrip(".") or "body"
+
+
+def _check_batch(messages: list[Message], limit: int) -> None:
+    if not messages:
+        raise BadRequest("messages: must hold at least one message", {"messages": "must not be empty"})
+    if len(messages) > limit:
+        problem = f"holds {len(messages)} messages, the limit is {limit}; send smaller batches"
+        raise BadRequest(f"messages: {problem}", {"messages": problem}, status=413)
+    first_seen: dict[str, int] = {}
+    for index, message in enumerate(messages):
+        first = first_seen.setdefault(message.id, index)
+        if first != index:
+            problem = f"repeats the id of messages[{first}]"
+            raise BadRequest(f"messages[{index}].id: {problem}", {f"messages[{index}].id": problem})
+
+
+def _failure(result: Result, **more):
+    body = {"status": "error", "error": _ERRORS[result], **more, "timestamp": _now()}
+    if result is Result.UNKNOWN:
+        return body, 504
+    return body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def _measure_requests(app: Flask) -> None:
+    @app.before_request
+    def start():
+        g.started = time.perf_counter()
+
+    @app.after_request
+    def observe(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "unmatched"
+        metrics.REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(
+            time.perf_counter() - g.started)
+        return response
+
+
+def _answer_errors_as_json(app: Flask) -> None:
+    @app.errorhandler(BadRequest)
+    def bad_request(error: BadRequest):
+        return jsonify(status="error", error=str(error), fields=error.fields), error.status
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException):
+        message = error.description
+        if error.code == 413:
+            message = f"the body is larger than {app.config['MAX_CONTENT_LENGTH']} bytes"
+        headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+        return jsonify(status="error", error=message), error.code, headers
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception):
+        app.logger.exception("request failed")
+        return jsonify(status="error", error="internal error; see the producer's log"), 500

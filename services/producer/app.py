@@ -1,0 +1,76 @@
+"""Entry of the producer: `python app.py` runs it under gunicorn with gevent workers."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+# `python app.py` from this folder: import from the top instead, so that no module here hides another.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+# The workers share their metrics through files; prometheus_client reads the variable when imported.
+METRICS_DIR = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="producer-metrics-")
+
+from gunicorn import glogging  # noqa: E402
+from gunicorn.app.base import BaseApplication  # noqa: E402
+from prometheus_client import multiprocess  # noqa: E402
+
+from services.messaging import logs  # noqa: E402
+from services.messaging.settings import load  # noqa: E402
+from services.producer.settings import ProducerSettings  # noqa: E402
+
+
+class RootLogger(glogging.Logger):
+    """Sends gunicorn's log to the root logger, so that it is JSON like the rest."""
+
+    def setup(self, cfg) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+class Producer(BaseApplication):
+    """gunicorn, configured from our settings instead of its own command line."""
+
+    def __init__(self, settings: ProducerSettings):
+        self._settings = settings
+        self._publisher = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        development = self._settings.flask_env == "development"
+        options = {
+            "bind": f"{self._settings.producer_bind}:{self._settings.producer_port}",
+            "workers": 1 if development else self._settings.producer_workers,
+            "reload": development,
+            "worker_class": "gevent",
+            "worker_tmp_dir": METRICS_DIR,
+            "graceful_timeout": 15,
+            "timeout": 60,
+            "logger_class": RootLogger,
+            "control_socket_disable": True,  # it would be made in the user's home folder
+            "worker_exit": lambda _server, _worker: self._publisher and self._publisher.close(),
+            "child_exit": lambda _server, worker: multiprocess.mark_process_dead(worker.pid),
+            "on_exit": lambda _server: shutil.rmtree(METRICS_DIR, ignore_errors=True),
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self):
+        # Imported in the worker, after gevent has patched the standard library.
+        from services.producer.api import create_app
+        from services.producer.publisher import Publisher
+
+        self._publisher = Publisher(self._settings)
+        return create_app(self._settings, self._publisher)
+
+
+def main() -> None:
+    settings = load(ProducerSettings)
+    logs.setup("producer", settings.log_level)
+    Producer(settings).run()
+
+
+if __name__ == "__main__":
+    main()

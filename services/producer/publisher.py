@@ -1,0 +1,118 @@
+"""Publishes messages and waits for the broker's confirms. Runs on gevent: no call blocks a worker."""
+
+import os
+import socket
+import time
+from enum import StrEnum
+
+import gevent
+import pika
+from gevent.event import Event
+from pika.adapters.gevent_connection import GeventConnection
+
+from services.messaging import connection, topology
+from services.messaging.confirms import ConfirmedChannel, Outcome
+from services.messaging.schema import PUBLISHED_AT_MS, Message
+
+from . import metrics
+from .settings import ProducerSettings
+
+
+class Result(StrEnum):
+    """What became of one message; every value but CONFIRMED and UNKNOWN means: not stored."""
+
+    CONFIRMED = "confirmed"
+    NACKED = "nacked"
+    UNROUTABLE = "unroutable"
+    UNAVAILABLE = "unavailable"
+    BLOCKED = "blocked"
+    OVERLOADED = "overloaded"
+    UNKNOWN = "unknown"
+
+
+class Publisher:
+    """One connection of one worker process."""
+
+    def __init__(self, settings: ProducerSettings):
+        self._settings = settings
+        self._channel: ConfirmedChannel | None = None
+        self._link = connection.Link(
+            connection.parameters(settings, f"producer@{socket.gethostname()}:{os.getpid()}"),
+            GeventConnection, retry_delays_ms=(), on_ready=self._ready, on_lost=self._lost)
+        self._link.start()
+
+    def _ready(self, channel: pika.channel.Channel) -> None:
+        self._channel = ConfirmedChannel(channel)
+
+    def _lost(self) -> None:
+        self._channel = None
+        metrics.IN_FLIGHT.set(0)
+
+    def trouble(self) -> str | None:
+        """Why nothing can be published now, or None."""
+        if self._channel is None:
+            return f"no connection to the broker ({self._link.last_error})"
+        if self._link.blocked:
+            return "the broker blocks publishers (memory or disk alarm)"
+        return None
+
+    def publish(self, messages: list[Message]) -> list[Result]:
+        """Publish all, wait for the confirms at most `confirm_timeout` seconds, tell each one's result."""
+        refusal = self._refusal(len(messages))
+        if refusal:
+            metrics.PUBLISH_FAILURES.labels(refusal.value).inc(len(messages))
+            return [refusal] * len(messages)
+        results = self._publish_and_wait(messages)
+        for result in set(results) - {Result.CONFIRMED}:
+            metrics.PUBLISH_FAILURES.labels(result.value).inc(results.count(result))
+        metrics.PRODUCED.inc(results.count(Result.CONFIRMED))
+        return results
+
+    def _refusal(self, count: int) -> Result | None:
+        if self._channel is None:
+            return Result.UNAVAILABLE
+        if self._link.blocked:
+            return Result.BLOCKED
+        if self._channel.in_flight + count > self._settings.max_in_flight:
+            return Result.OVERLOADED
+        return None
+
+    def _publish_and_wait(self, messages: list[Message]) -> list[Result]:
+        results = [Result.UNKNOWN] * len(messages)
+        pending = len(messages)
+        all_answered = Event()
+        channel, started = self._channel, time.monotonic()
+
+        def settle(index: int, outcome: Outcome) -> None:
+            nonlocal pending
+            results[index] = Result(outcome.value)
+            pending -= 1
+            if not pending:
+                all_answered.set()
+
+        for index, message in enumerate(messages):
+            channel.publish(
+                topology.EXCHANGE, topology.QUEUE, message.model_dump_json().encode(),
+                _properties(message), lambda outcome, index=index: settle(index, outcome))
+        metrics.IN_FLIGHT.set(channel.in_flight)
+        if all_answered.wait(self._settings.confirm_timeout):
+            metrics.CONFIRM_SECONDS.observe(time.monotonic() - started)
+        metrics.IN_FLIGHT.set(channel.in_flight)
+        return list(results)
+
+    def close(self) -> None:
+        """Close the connection and let the event loop say goodbye to the broker."""
+        self._link.stop()
+        gevent.sleep(0.1)
+
+
+def _properties(message: Message) -> pika.BasicProperties:
+    now = time.time()
+    return pika.BasicProperties(
+        message_id=message.id,
+        app_id="producer",
+        content_type="application/json",
+        delivery_mode=pika.DeliveryMode.Persistent.value,
+        timestamp=int(now),
+        headers={PUBLISHED_AT_MS: round(now * 1000)},
+    )
