@@ -1,15 +1,29 @@
 """The `lab` command. Every make target is one line that calls it."""
 
+import difflib
 import functools
+import json
 import sys
+import time
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from lab import settings as lab_settings
+from lab import slo
 from lab import stack as stacks
+from lab.engine import experiment, reports, runner
+from lab.engine import scenario as scenarios
+from lab.engine.record import Records
 from lab.errors import LabError
+from lab.grading import ledger as grading_ledger
+from lab.grading import report
+from lab.grading.answers import CAUSES, COMPONENTS
+from lab.grading.rubric import MAX_SUBMISSIONS, RESUBMISSION_COST
+from lab.prometheus import Prometheus
+
+EXIT_NO_PASS = 3
 
 console = Console(highlight=False)
 
@@ -155,6 +169,196 @@ def set_(assignment) -> None:
         raise LabError(f"{assignment!r} is not KEY=VALUE")
     lab_settings.change(key, value)
     console.print(f"{key}={value} is set; restart what reads it, for example: lab restart consumer")
+
+
+# -- runs -----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("number", type=int)
+@click.option("--seed", type=int, help="Draw the scenario's parameters from this number.")
+def scenario(number, seed) -> None:
+    """Run scenario NUMBER: check, inject, wait for you, grade, reset."""
+    run = runner.run(number, seed)
+    _exit_by(reports.read_grade(lab_settings.load(), run))
+
+
+@main.command("scenarios")
+def scenarios_() -> None:
+    """List the scenarios."""
+    table = Table("number", "tier", "par", "title", box=None)
+    for number in scenarios.folders():
+        one = scenarios.load(number)
+        table.add_row(str(number), str(one.tier), f"{one.par_time // 60} min", one.title)
+    console.print(table)
+
+
+@main.command()
+@with_stack
+def status(settings, stack) -> None:
+    """Show the SLOs, the alerts, and the run that is on."""
+    if not stack.is_up():
+        console.print("the lab is not up: make up")
+        return
+    console.print(f"stack {stack.form}, Toxiproxy: {stack.toxiproxy_version()}")
+    prometheus = Prometheus(settings.prometheus_url)
+    table = Table("SLO", "now", "objective", "", box=None)
+    for reading in slo.read(prometheus):
+        table.add_row(reading.slo.title, reading.shown, f"{reading.slo.comparison} {reading.slo.objective:g}",
+                      "[green]holds[/green]" if reading.holds else "[red]broken[/red]")
+    console.print(table)
+    for alert in prometheus.firing_alerts():
+        labels, notes = alert["labels"], alert["annotations"]
+        console.print(f"[red]{labels['alertname']}[/red] ({labels.get('severity')}): "
+                      f"{notes.get('summary', '')}  {notes.get('runbook_url', '')}", soft_wrap=True)
+    run = Records(settings.run_dir).active()
+    if run is None:
+        console.print("no run is on")
+        return
+    engine = "" if run.engine_is_alive else \
+        f"; [yellow]its engine is gone[/yellow]: make scenario-{run.scenario} takes it up, lab reset ends it"
+    console.print(f"run {run.id} of scenario {run.scenario}: {run.state}, "
+                  f"{len(run.all('hint'))} hints, {len(run.all('submission'))} answers{engine}")
+
+
+@main.command()
+def answers() -> None:
+    """List the components and causes that an answer can name."""
+    for title, known in (("component", COMPONENTS), ("cause", CAUSES)):
+        table = Table(title, "", box=None)
+        for name, meaning in known.items():
+            table.add_row(name, meaning)
+        console.print(table)
+
+
+@main.command()
+def detect() -> None:
+    """Declare the incident: you have noticed that something is wrong."""
+    records, run = _injected_run()
+    if run.first("detection"):
+        raise LabError("the incident is declared already")
+    records.add(run.id, "detection")
+    console.print("the incident is declared")
+
+
+@main.command()
+@click.option("--component", help="Where the fault is; `lab answers` lists the choices.")
+@click.option("--cause", help="What the fault is; `lab answers` lists the choices.")
+@click.option("--notes", help="Free text for the interviewer.")
+def submit(component, cause, notes) -> None:
+    """Say what is wrong; asks for what is not given."""
+    records, run = _injected_run()
+    if len(run.all("submission")) >= MAX_SUBMISSIONS:
+        raise LabError(f"{MAX_SUBMISSIONS} answers are the most; the last one counts")
+    component = _answer("component", component, COMPONENTS)
+    cause = _answer("cause", cause, CAUSES)
+    if notes is None:
+        notes = click.prompt("notes (for the interviewer)", default="") if sys.stdin.isatty() else ""
+    records.add(run.id, "submission", component=component, cause=cause, notes=notes)
+    console.print(f"submitted: {cause} at {component}. Now mitigate; a further answer costs "
+                  f"{RESUBMISSION_COST} points, `lab grade` ends the run.")
+
+
+@main.command()
+def hint() -> None:
+    """Take the next hint; it costs points."""
+    records, run = _injected_run()
+    hints = scenarios.load(run.scenario, run.seed).hints
+    taken = len(run.all("hint"))
+    if taken >= len(hints):
+        raise LabError("there are no more hints")
+    records.add(run.id, "hint", cost=hints[taken].cost)
+    console.print(f"hint {taken + 1} of {len(hints)}, {hints[taken].cost} points: {hints[taken].text}")
+
+
+@main.command()
+def grade() -> None:
+    """End the run: grade it and reset the lab; or show the last grade."""
+    settings = lab_settings.load()
+    records = Records(settings.run_dir)
+    run = records.active()
+    if run is None:
+        _show_last_grade(settings, records)
+        return
+    if run.injected_at is None:
+        raise LabError("the run has not begun yet: it checks that the lab is healthy")
+    records.add(run.id, "grade-requested")
+    if run.engine_is_alive:
+        console.print("the grade comes as soon as it is measured…")
+        while records.get(run.id).state not in {"reset", "aborted"} and run.engine_is_alive:
+            time.sleep(0.5)
+        _show_last_grade(settings, records)
+    else:
+        run = runner.resume(settings, records, run)
+        _exit_by(reports.read_grade(settings, run))
+
+
+@main.command()
+def reset() -> None:
+    """Bring the lab back to its baseline; a run that is on ends without a grade."""
+    runner.drop(Records(lab_settings.load().run_dir))
+    console.print("the lab is at its baseline")
+
+
+@main.command()
+@click.option("--minutes", type=float, default=60, show_default=True, help="How far to look back.")
+def ledger(minutes) -> None:
+    """Account for every message: acknowledged to clients against processed, dead-lettered, queued."""
+    settings = lab_settings.load()
+    run = Records(settings.run_dir).active()
+    since = run.injected_at if run and run.injected_at else time.time() - 60 * minutes
+    account = grading_ledger.settled(settings, since)
+    table = Table(box=None, show_header=False)
+    for name, value in account.as_dict().items():
+        table.add_row(name.replace("_", " "), ", ".join(value) if isinstance(value, tuple) else str(value))
+    console.print(table)
+    if not account.intact:
+        sys.exit(EXIT_NO_PASS)
+
+
+@main.command()
+@click.argument("number", type=int)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("-o", "--output", type=click.File("w"), default="-", help="File to write, else standard output.")
+def export(number, seed, output) -> None:
+    """Write scenario NUMBER as a Chaos Toolkit experiment, for `chaos run`."""
+    compiled = experiment.compile_experiment(scenarios.load(number, seed), seed)
+    output.write(json.dumps(compiled, indent=2) + "\n")
+
+
+def _injected_run():
+    records = Records(lab_settings.load().run_dir)
+    run = records.active()
+    if run is None or run.state != "injected":
+        raise LabError("no exercise is on: start one with make scenario-1")
+    return records, run
+
+
+def _answer(what: str, given: str | None, known: dict[str, str]) -> str:
+    if given is None:
+        if not sys.stdin.isatty():
+            raise LabError(f"--{what} is missing; `lab answers` lists the choices")
+        console.print(", ".join(known))
+        given = click.prompt(what)
+    if given not in known:
+        near = difflib.get_close_matches(given, known, 1)
+        raise LabError(f"{given!r} is no {what}" + (f"; did you mean {near[0]!r}?" if near else "")
+                       + " `lab answers` lists the choices")
+    return given
+
+
+def _show_last_grade(settings, records) -> None:
+    run = records.latest()
+    content = reports.read_grade(settings, run) if run else None
+    if content is None:
+        raise LabError("there is no grade yet")
+    console.print(report.terminal(content))
+    _exit_by(content)
+
+
+def _exit_by(content: dict | None) -> None:
+    if content and not content["grade"]["pass"]:
+        sys.exit(EXIT_NO_PASS)
 
 
 def _print_addresses(settings) -> None:

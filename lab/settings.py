@@ -29,7 +29,8 @@ class LabSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore")
 
     lab_stack: Literal["auto", "native", "compose"] = "auto"
-    lab_run_dir: Path = ROOT / ".lab" / "run"
+    lab_run_dir: Path = Path(".lab/run")
+    lab_reports_dir: Path = Path(".lab/reports")
     lab_up_deadline: float = Field(120, ge=10, le=3600)
     lab_consumers: int = Field(1, ge=1, le=10)
     lab_traffic_rate: float = Field(20, gt=0, le=1000)
@@ -64,6 +65,10 @@ class LabSettings(BaseSettings):
     def run_dir(self) -> Path:
         """The run folder: all state of a running lab."""
         return (ROOT / self.lab_run_dir).resolve()
+
+    @property
+    def reports_dir(self) -> Path:
+        return (ROOT / self.lab_reports_dir).resolve()
 
     @property
     def ledger_dir(self) -> Path:

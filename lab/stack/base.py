@@ -33,10 +33,16 @@ class Stack(Protocol):
     def down(self, progress: Progress) -> None:
         """Stop everything; queues and metrics are kept."""
 
+    def reset(self, progress: Progress) -> None:
+        """Run exactly what `up` on a fresh lab runs, all of it with the settings of now."""
+
     def clean(self, progress: Progress) -> None:
         """Remove every process and file of this lab, whatever state it is in."""
 
     def is_up(self) -> bool: ...
+
+    def toxiproxy_version(self) -> str:
+        """Which Toxiproxy runs: the real one or the stand-in, and its version."""
 
     def services(self) -> list[str]: ...
 

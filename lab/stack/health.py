@@ -30,6 +30,15 @@ def check(url: str, settings: LabSettings, timeout: float = 2) -> str | None:
         return f"answers {answer.status_code}"
 
 
+def version(url: str) -> str:
+    """What a /version endpoint tells, or that it does not answer."""
+    try:
+        answer = requests.get(url, timeout=2)
+        return str(answer.json()["version"])
+    except (requests.RequestException, ValueError, KeyError):
+        return "does not answer"
+
+
 def wait(problem: Callable[[], str | None], deadline: float,
          report: Callable[[float, str], None] = lambda *_: None) -> str | None:
     """Poll until there is no problem or `deadline` (monotonic seconds); return the last problem.

@@ -8,13 +8,15 @@ import sys
 
 from lab import settings
 from lab.errors import LabError
-from lab.stack.programs import programs
+from lab.stack.programs import note_launch, programs
 
 
 def main() -> None:
     try:
         current = settings.load()
-        command = programs(current)[sys.argv[1]].command(current)
+        name = sys.argv[1]
+        command = programs(current)[name].command(current)
+        note_launch(current, name, command)
     except LabError as error:
         sys.exit(str(error))
     os.execvpe(command.argv[0], command.argv, os.environ | command.environment)

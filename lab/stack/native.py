@@ -15,12 +15,13 @@ from lab.settings import LabSettings
 from lab.stack import baseline, health, logtail, ports
 from lab.stack.base import Progress, Status
 from lab.stack.programs import (
-    MAX_CONSUMERS, RABBITMQ_BIN, Program, broker_environment, consumer_names, programs, write_targets)
+    MAX_CONSUMERS, RABBITMQ_BIN, Program, broker_environment, consumer_names, launched, programs,
+    write_targets)
 from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager"]
-ON_DEMAND = {"legacy-importer"}  # started by a fault, not part of a healthy system
+EVERYWHERE = [*INFRASTRUCTURE, "producer", "traffic"]  # and the consumers; the rest is started by faults
 
 
 class NativeStack:
@@ -43,8 +44,10 @@ class NativeStack:
             ports.check_free(self._programs.values())
             self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
             self._supervisor.start(self._programs.values())
+        self._bring_up(self._running_consumers() or self._default_consumers(), progress)
+
+    def _bring_up(self, consumers: list[str], progress: Progress) -> None:
         deadline = time.monotonic() + self._settings.lab_up_deadline
-        consumers = self._running_consumers() or consumer_names(self._settings.lab_consumers)
         self._start_and_wait(INFRASTRUCTURE, deadline, progress)
         baseline.apply_broker(self._settings)
         write_targets(self._settings, consumers)
@@ -58,6 +61,16 @@ class NativeStack:
             self._supervisor.shutdown()
         kill_marked(self._settings.run_dir)
 
+    def reset(self, progress: Progress) -> None:
+        if self._supervisor.is_running():
+            wanted = {*EVERYWHERE, *self._default_consumers()}
+            for info in self._rpc("getAllProcessInfo"):
+                name = info["name"]
+                if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
+                    progress(f"stopping {name}")
+                    self.stop(name)
+        self.up(progress)
+
     def clean(self, progress: Progress) -> None:
         killed = kill_marked(self._settings.run_dir)
         if killed:
@@ -69,15 +82,17 @@ class NativeStack:
     def is_up(self) -> bool:
         return self._supervisor.is_running()
 
+    def toxiproxy_version(self) -> str:
+        return health.version(f"{self._settings.toxiproxy_url}/version")
+
     def services(self) -> list[str]:
         return list(self._programs)
 
     def status(self) -> list[Status]:
         if not self._supervisor.is_running():
             return []
-        wanted = {name for name in self._programs if not name.startswith("consumer-")} - ON_DEMAND
         return [self._status_of(info) for info in self._in_order(self._rpc("getAllProcessInfo"))
-                if info["name"] in wanted or info["statename"] != "STOPPED" or info["start"]]
+                if info["name"] in EVERYWHERE or info["start"]]
 
     def logs(self, service: str | None, follow: bool) -> Iterator[str]:
         names = self._resolve(service, running_only=False) if service else list(self._programs)
@@ -166,10 +181,11 @@ class NativeStack:
             raise LabError("the lab is not up: run `make up`")
 
     def _resolve(self, service: str, running_only: bool = True) -> list[str]:
-        self._need_up() if running_only else None
+        if running_only:
+            self._need_up()
         if service == "consumer":
             names = self._running_consumers() if self._supervisor.is_running() else []
-            return names or consumer_names(self._settings.lab_consumers)
+            return names or self._default_consumers()
         if service not in self._programs:
             raise LabError(f"no service {service!r}; there is: consumer, {', '.join(self._programs)}")
         return [service]
@@ -180,6 +196,13 @@ class NativeStack:
             return []
         return [info["name"] for info in self._in_order(self._rpc("getAllProcessInfo"))
                 if info["name"].startswith("consumer-") and info["statename"] != "STOPPED"]
+
+    def _default_consumers(self) -> list[str]:
+        return consumer_names(self._settings.lab_consumers)
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether the program runs with other settings than it would be started with now."""
+        return launched(self._settings, name) != self._programs[name].command(self._settings).as_dict()
 
     def _in_order(self, infos: list[dict]) -> list[dict]:
         order = list(self._programs)

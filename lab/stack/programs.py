@@ -5,13 +5,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
+from dotenv import dotenv_values
 
 from lab.errors import LabError
-from lab.settings import ROOT, LabSettings
+from lab.settings import ROOT, LabSettings, env_file
 
 TOOLS = ROOT / ".lab" / "tools"
 MAX_CONSUMERS = 10
@@ -24,6 +25,9 @@ class Command:
 
     argv: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,19 @@ def programs(settings: LabSettings) -> dict[str, Program]:
         Program("legacy-importer", _legacy_importer),
     ]
     return {program.name: program for program in listed}
+
+
+def note_launch(settings: LabSettings, name: str, command: Command) -> None:
+    """Remember what a program was started with."""
+    folder = settings.run_dir / "launched"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(command.as_dict()))
+
+
+def launched(settings: LabSettings, name: str) -> dict | None:
+    """What the program was last started with (see `Command.as_dict`), None when it never was."""
+    path = settings.run_dir / "launched" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def consumer_names(count: int = MAX_CONSUMERS) -> list[str]:
@@ -231,6 +248,7 @@ def _service(settings: LabSettings, name: str, link_port: int, **environment: st
     temporary = settings.run_dir / "tmp"
     temporary.mkdir(exist_ok=True)
     return Command([sys.executable, str(ROOT / "services" / name / "app.py")], {
+        **{key: value for key, value in dotenv_values(env_file()).items() if value is not None},
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_PORT": str(link_port),
         "LEDGER_DIR": str(settings.ledger_dir),

@@ -1,0 +1,1 @@
+"""Loads a scenario, runs it through Chaos Toolkit, and keeps the run's record."""

@@ -1,0 +1,123 @@
+"""The probes and actions of a compiled scenario; Chaos Toolkit calls them by name.
+
+Each one can be called again after an engine was killed: what the record says is done, is not done twice.
+"""
+
+import json
+import time
+
+from chaoslib.exceptions import ActivityFailed, InterruptExecution
+from pydantic import TypeAdapter
+
+from lab import settings as lab_settings
+from lab import slo
+from lab import stack as stacks
+from lab.engine import reports, view
+from lab.engine import reset as lab_reset
+from lab.engine import scenario as scenarios
+from lab.engine.record import Records, Run
+from lab.errors import LabError
+from lab.faults import Fault
+from lab.grading import facts as grading_facts
+from lab.grading import ledger, report, rubric
+from lab.prometheus import Prometheus
+from lab.settings import LabSettings
+
+TICK_SECONDS = 1.0
+
+
+def sli(name: str) -> float | None:
+    """Probe: the present value of one service level indicator."""
+    settings = lab_settings.load()
+    objective = next(objective for objective in slo.objectives() if objective.name == name)
+    try:
+        return Prometheus(settings.prometheus_url).value(objective.query)
+    except LabError as error:
+        raise ActivityFailed(str(error)) from None
+
+
+def inject(index: int, fault: dict) -> None:
+    """Action: inject one fault."""
+    settings, records, run = _present()
+    if any(event.data["index"] == index for event in run.all("fault")):
+        return
+    if run.injected_at is None:
+        records.add(run.id, "injected")
+        records.set_state(run.id, "injected")
+    try:
+        TypeAdapter(Fault).validate_python(fault).inject(settings, stacks.current(settings))
+    except LabError as error:
+        raise InterruptExecution(f"the fault could not be injected: {error}") from None
+    records.add(run.id, "fault", index=index, fault=fault)
+
+
+def exercise() -> None:
+    """Action: wait until the run can be graded, and show meanwhile how things are."""
+    settings, records, run = _present()
+    scenario = scenarios.load(run.scenario, run.seed)
+    prometheus = Prometheus(settings.prometheus_url)
+    with view.current().exercise(scenario, run) as show:
+        while True:
+            run = records.get(run.id)
+            try:
+                facts = grading_facts.measure(prometheus, scenario, run.injected_at, time.time())
+                show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
+                if _is_over(scenario, run, facts):
+                    return
+            except LabError as error:
+                show(run, [], [], 0.0, trouble=str(error))
+            time.sleep(TICK_SECONDS)
+
+
+def _is_over(scenario: scenarios.Scenario, run: Run, facts: grading_facts.Facts) -> bool:
+    if run.state != "injected":  # reset from another terminal
+        raise InterruptExecution("the run was ended from another terminal")
+    if time.time() - run.injected_at > scenario.time_limit:
+        return True
+    if facts.mitigated(scenario):
+        return bool(run.first("submission") or run.first("grade-requested"))
+    # Whoever asks for the grade while the system recovers gets the time that the proof takes.
+    return bool(run.first("grade-requested")) and facts.steady_since(scenario) is None
+
+
+def grade() -> dict:
+    """Action: grade the run and write its reports."""
+    settings, records, run = _present()
+    scenario = scenarios.load(run.scenario, run.seed)
+    grade = assess(settings, scenario, run, wait=True)
+    records.add(run.id, "graded", score=grade.score)
+    records.set_state(run.id, "graded")
+    run = records.get(run.id)
+    folder = reports.folder(settings, run)
+    content = report.content(scenario, run, grade)
+    (folder / "grade.json").write_text(json.dumps(content, indent=2))
+    (folder / "report.html").write_text(report.html(content))
+    view.current().graded(content, folder)
+    return {"score": grade.score, "pass": grade.passed}
+
+
+def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: bool) -> rubric.Grade:
+    """The grade that the run would get now; with `wait`, in-flight messages get time to arrive.
+
+    Raises LabError when Prometheus does not answer.
+    """
+    facts = grading_facts.measure(
+        Prometheus(settings.prometheus_url), scenario, run.injected_at, time.time())
+    count = ledger.settled if wait and facts.mitigated(scenario) else ledger.account
+    return rubric.grade(scenario, run, facts, count(settings, run.injected_at))
+
+
+def reset() -> None:
+    """Rollback: bring the lab back to its baseline."""
+    settings, records, run = _present()
+    lab_reset.to_baseline(view.current().progress, run.settings_before)
+    records.set_state(run.id, "reset")
+
+
+def _present() -> tuple[LabSettings, Records, Run]:
+    settings = lab_settings.load()
+    records = Records(settings.run_dir)
+    run = records.active()
+    if run is None:
+        raise InterruptExecution("no run is on")
+    return settings, records, run

@@ -1,0 +1,36 @@
+"""Chaos Toolkit control: opens the run's record with the experiment and closes it with the journal.
+
+https://chaostoolkit.org/reference/extending/create-control-extension/
+"""
+
+import json
+
+from chaoslib.exceptions import InterruptExecution
+
+from lab import settings as lab_settings
+from lab.engine import reports
+from lab.engine.record import Records
+from lab.errors import LabError
+
+
+def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs) -> None:
+    settings = lab_settings.load()
+    records = Records(settings.run_dir)
+    run = records.active()
+    try:
+        if run is not None and (run.scenario, run.seed) == (scenario, seed) and not run.engine_is_alive:
+            records.take_over(run.id)
+        else:
+            records.begin(scenario, seed, lab_settings.env_file().read_text())
+    except LabError as error:
+        raise InterruptExecution(str(error)) from None
+
+
+def after_experiment_control(context: dict, state: dict, **_kwargs) -> None:
+    settings = lab_settings.load()
+    records = Records(settings.run_dir)
+    run = records.latest()
+    path = reports.folder(settings, run) / "journal.json"
+    path.write_text(json.dumps(state, indent=2, default=str))
+    if run.state == "checking":  # the steady state did not hold: nothing was injected
+        records.set_state(run.id, "aborted")

@@ -1,0 +1,51 @@
+"""Brings the lab back to its baseline by state, whatever was done to it."""
+
+from pathlib import Path
+
+from lab import settings as lab_settings
+from lab import stack as stacks
+from lab.faults.toxics import toxiproxy
+from lab.settings import LabSettings
+from lab.stack.base import Progress
+from lab.stack.baseline import Management, apply_broker
+from lab.stack.programs import links
+
+
+def to_baseline(progress: Progress, settings_before: str | None = None) -> LabSettings:
+    """Settings, processes, proxies, broker and queues, in this order; returns the settings that hold now.
+
+    `settings_before` is what the settings file held before the run; None leaves it as it is.
+    Raises LabError when a part cannot be brought back.
+    """
+    path: Path = lab_settings.env_file()
+    if settings_before is not None and path.read_text() != settings_before:
+        path.write_text(settings_before)
+        progress(f"{path.name} is as it was before the run")
+    settings = lab_settings.load()
+    stack = stacks.current(settings)
+    if stack.is_up():
+        # The services could not become healthy over a broken link.
+        stack.start("toxiproxy")
+        _reset_links(settings)
+    stack.reset(progress)
+    apply_broker(settings)
+    _empty_queues(settings)
+    progress("links, policies, users and queues are back at the baseline")
+    return settings
+
+
+def _reset_links(settings: LabSettings) -> None:
+    server = toxiproxy(settings)
+    server.reset()
+    wanted = {link["name"]: link for link in links(settings)}
+    for name, proxy in server.proxies().items():
+        if name not in wanted or (proxy.upstream, proxy.listen) != (wanted[name]["upstream"], wanted[name]["listen"]):
+            proxy.destroy()
+    server.populate(list(wanted.values()))
+
+
+def _empty_queues(settings: LabSettings) -> None:
+    """What a run left behind must not count in the next one."""
+    management = Management(settings)
+    for queue in management.call("GET", "queues"):
+        management.call("DELETE", "queues", "/", queue["name"], "contents", missing_ok=True)

@@ -1,0 +1,129 @@
+"""Runs scenarios: from a healthy lab to a grade, or on from where a killed engine stopped."""
+
+import logging
+import time
+
+from chaoslib.exceptions import ChaosException
+from chaoslib.run import Runner
+from chaoslib.types import Strategy
+
+from lab import settings as lab_settings
+from lab import slo
+from lab import stack as stacks
+from lab.engine import experiment, reset, view
+from lab.engine import scenario as scenarios
+from lab.engine.record import Records, Run
+from lab.errors import LabError
+from lab.prometheus import Prometheus
+from lab.settings import LabSettings
+
+STEADY_DEADLINE_SECONDS = 120
+POLL_SECONDS = 1.0
+
+
+def run(number: int, seed: int | None) -> Run:
+    """Run scenario `number` to its end, and return the record of it.
+
+    A run of it whose engine is gone is taken up where it stopped. Raises LabError when another
+    run is on, when the lab cannot be brought up, or when it is not in its steady state.
+    """
+    settings = lab_settings.load()
+    scenario = scenarios.load(number, seed or 0)
+    records = Records(settings.run_dir)
+    active = records.active()
+    if active is not None:
+        _check_resumable(active, scenario)
+        return resume(settings, records, active)
+    seed = experiment.new_seed() if seed is None else seed
+    scenario = scenarios.load(number, seed)
+    show = view.current()
+    show.progress(f"scenario {scenario.number}, seed {seed}: bringing the lab up")
+    stacks.current(settings).up(show.progress)
+    _wait_for_steady_state(settings)
+    return _play(settings, records, scenario, seed, Strategy.DEFAULT)
+
+
+def resume(settings: LabSettings, records: Records, run: Run) -> Run:
+    """Take over a run whose engine is gone. Raises LabError when the lab is gone, too."""
+    if not stacks.current(settings).is_up() or run.injected_at is None:
+        raise LabError(f"run {run.id} cannot be taken up again, the lab went down with it: `lab reset` ends it")
+    view.current().progress(f"taking up run {run.id}")
+    scenario = scenarios.load(run.scenario, run.seed)
+    return _play(settings, records, scenario, run.seed, Strategy.AFTER_METHOD)
+
+
+def drop(records: Records) -> None:
+    """Bring the lab to its baseline; a run that is on ends without a grade."""
+    run = records.active()
+    # Ended first: an engine that still watches it must not grade the reset as a mitigation.
+    if run is not None:
+        records.set_state(run.id, "reset")
+    reset.to_baseline(view.current().progress, run.settings_before if run else None)
+
+
+def _check_resumable(active: Run, scenario: scenarios.Scenario) -> None:
+    if active.scenario != scenario.number or active.engine_is_alive:
+        where = "in another terminal" if active.engine_is_alive else "though its engine is gone"
+        raise LabError(f"run {active.id} of scenario {active.scenario} is on, {where}: "
+                       "finish it (lab grade), or end it (lab reset)")
+
+
+def _play(settings: LabSettings, records: Records, scenario: scenarios.Scenario,
+          seed: int, strategy: Strategy) -> Run:
+    errors = _log_to_file(settings)
+    try:
+        journal = Runner(strategy).run(experiment.compile_experiment(scenario, seed), settings={})
+    except ChaosException as error:
+        raise LabError(f"Chaos Toolkit cannot run the scenario: {error}") from None
+    run = records.latest()
+    if view.current().reset_wanted:
+        drop(records)
+        return records.get(run.id)
+    if journal["status"] == "interrupted" and errors:
+        view.current().progress(errors[-1])
+    elif run.state == "aborted":
+        raise LabError("the lab is not in its steady state, so nothing was injected: see `lab status`")
+    elif run.state not in {"graded", "reset"}:
+        failed = [activity for activity in journal["run"] if activity["status"] == "failed"]
+        why = str(failed[0]["exception"][-1]).strip() if failed else journal["status"]
+        raise LabError(f"the run did not come to its end: {why}")
+    return run
+
+
+def _wait_for_steady_state(settings: LabSettings) -> None:
+    prometheus = Prometheus(settings.prometheus_url)
+    deadline = time.monotonic() + STEADY_DEADLINE_SECONDS
+    started = last_report = time.monotonic()
+    while True:
+        broken = [reading for reading in slo.read(prometheus) if not reading.holds]
+        if not broken:
+            return
+        now = time.monotonic()
+        names = ", ".join(f"{reading.slo.name} {reading.value}" for reading in broken)
+        if now > deadline:
+            raise LabError(f"the lab does not reach its steady state: {names}; see `lab status`, or `lab reset`")
+        if now - last_report > 5:
+            last_report = now
+            view.current().progress(f"waiting for the steady state, {now - started:.0f} s: {names}")
+        time.sleep(POLL_SECONDS)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, messages: list[str]):
+        super().__init__(logging.CRITICAL)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+def _log_to_file(settings: LabSettings) -> list[str]:
+    """Send Chaos Toolkit's log to a file; returns the list that its fatal messages are put on."""
+    fatal: list[str] = []
+    logger = logging.getLogger("chaostoolkit")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    file = logging.FileHandler(settings.run_dir / "logs" / "engine.log")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.handlers = [file, _Collector(fatal)]
+    return fatal

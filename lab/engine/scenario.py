@@ -1,0 +1,207 @@
+"""A scenario: one folder `NN-name` with `scenario.yaml`, `brief.md` and `walkthrough.md`."""
+
+import random
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError)
+
+from lab.errors import LabError
+from lab.faults import Fault
+from lab.grading.answers import CAUSES, COMPONENTS
+from lab.settings import ROOT
+
+FOLDER = ROOT / "scenarios"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def _one_of(known: dict[str, str], what: str):
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"{value!r} is no {what}; there is: {', '.join(known)}")
+        return value
+
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"enum": list(known)})]
+
+
+Component = _one_of(COMPONENTS, "component")
+Cause = _one_of(CAUSES, "cause")
+
+
+class StateCheck(_Part):
+    """A PromQL query that must compare so with `value` when the run is graded."""
+
+    title: str
+    query: str
+    comparison: Literal[">=", "<=", "==", ">", "<"]
+    value: float
+
+
+class Truth(_Part):
+    """What is wrong, and by what state a mitigation is known."""
+
+    component: Component
+    cause: Cause
+    explanation: str
+    # Answers that are near: points for a component or a cause that is not the true one.
+    partial_components: dict[Component, Annotated[int, Field(ge=0, le=19)]] = {}
+    partial_causes: dict[Cause, Annotated[int, Field(ge=0, le=19)]] = {}
+    # Beside the SLOs, which must hold in every scenario.
+    mitigated_when: list[StateCheck] = []
+
+
+class Hint(_Part):
+    text: str
+    cost: int = Field(ge=0, le=50)
+
+
+class Oracle(_Part):
+    """The reference solution that the tests play: `lab` commands, without the word lab."""
+
+    commands: list[str]
+
+
+class Scenario(_Part):
+    """`scenario.yaml`. Times are in seconds from the injection."""
+
+    title: str
+    tier: Literal[1, 2, 3]
+    par_time: int = Field(ge=60, le=7200)
+    time_limit: int = Field(ge=120, le=14400)
+    # By when the fault, left alone, has broken an SLO.
+    impact_within: int = Field(ge=5, le=1800)
+    # How long after the first symptom a person on call is expected to have noticed.
+    detect_within: int = Field(300, ge=30, le=3600)
+    # How long the SLOs must hold again before the system counts as restored.
+    hold: int = Field(30, ge=10, le=600)
+    faults: list[Fault] = Field(min_length=1)
+    truth: Truth
+    alerts: list[str]
+    hints: list[Hint] = []
+    oracle: Oracle
+
+    _folder: Path = PrivateAttr()
+
+    @property
+    def number(self) -> int:
+        return int(self._folder.name.split("-")[0])
+
+    @property
+    def name(self) -> str:
+        return self._folder.name
+
+    @cached_property
+    def brief(self) -> str:
+        return (self._folder / "brief.md").read_text()
+
+
+def folders() -> dict[int, Path]:
+    """Every scenario's folder by its number."""
+    found = {}
+    for path in sorted(FOLDER.iterdir()):
+        if match := re.fullmatch(r"(\d+)-[a-z0-9-]+", path.name):
+            found[int(match[1])] = path
+    return found
+
+
+def load(number: int, seed: int = 0) -> Scenario:
+    """The scenario with its parameters drawn from `seed`.
+
+    Raises LabError that names file, line and field for whatever is wrong.
+    """
+    known = folders()
+    if number not in known:
+        raise LabError(f"there is no scenario {number}; there are: {', '.join(map(str, known))}")
+    return load_folder(known[number], seed)
+
+
+def load_folder(folder: Path, seed: int = 0) -> Scenario:
+    """See `load`."""
+    path = folder / "scenario.yaml"
+    for needed in (path, folder / "brief.md", folder / "walkthrough.md"):
+        if not needed.exists():
+            raise LabError(f"{needed} is missing")
+    try:
+        text = path.read_text()
+        tree = yaml.compose(text)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise LabError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise LabError(f"{path}: must be a mapping of fields; see scenarios/schema.json")
+    try:
+        content["faults"] = draw(content.get("faults"), random.Random(seed))
+        scenario = Scenario.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            f"{path}, line {_line(tree, problem['loc'])}: "
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()]
+        raise LabError("\n".join(problems)) from None
+    except DrawError as error:
+        raise LabError(f"{path}, line {_line(tree, ('faults',))}: faults: {error}") from None
+    scenario._folder = folder
+    return scenario
+
+
+class DrawError(Exception):
+    """A range or a choice from which nothing can be drawn."""
+
+
+def draw(value: Any, source: random.Random) -> Any:
+    """Replace every {range: [low, high]} and {choice: [...]} by what `source` draws from it."""
+    if isinstance(value, dict):
+        if set(value) == {"range"}:
+            return _draw_range(value["range"], source)
+        if set(value) == {"choice"}:
+            if not isinstance(value["choice"], list) or not value["choice"]:
+                raise DrawError("choice needs a list with at least one entry")
+            return source.choice(value["choice"])
+        return {key: draw(inner, source) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [draw(inner, source) for inner in value]
+    return value
+
+
+def _draw_range(ends: Any, source: random.Random) -> int | float:
+    match ends:
+        case [int() as low, int() as high] if low <= high:
+            return source.randint(low, high)
+        case [int() | float() as low, int() | float() as high] if low <= high:
+            return round(source.uniform(low, high), 3)
+    raise DrawError(f"range needs two numbers, the lower first, not {ends!r}")
+
+
+def _line(node: yaml.Node, location: tuple) -> int:
+    """The line on which the field at `location` stands, or the nearest one above it."""
+    line = node.start_mark.line + 1
+    for part in location:
+        child = next(_children(node, part), None)
+        if child is None:
+            # Discriminators of unions stand in the location, but not in the file.
+            continue
+        key, node = child
+        line = key.start_mark.line + 1
+    return line
+
+
+def _children(node: yaml.Node, part: Any) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        yield from ((key, value) for key, value in node.value if key.value == str(part))
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        yield node.value[part], node.value[part]
+
+
+def json_schema() -> dict:
+    """The JSON schema of `scenario.yaml`, for editors; every fault's value may also be drawn."""
+    return Scenario.model_json_schema()

@@ -1,0 +1,125 @@
+"""What the first terminal shows of a run: live where it is a terminal, a line now and then where not."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from chaoslib.exceptions import InterruptExecution
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.table import Table
+
+from lab.engine.record import Run
+from lab.engine.scenario import Scenario
+from lab.grading import report
+from lab.slo import Reading
+
+LINE_SECONDS = 10.0
+
+
+class View:
+    """Shows one run on `console`."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self.reset_wanted = False  # the person chose it when interrupting
+
+    def progress(self, line: str) -> None:
+        self._console.print(f"[dim]·[/dim] {line}")
+
+    @contextmanager
+    def exercise(self, scenario: Scenario, run: Run) -> Iterator[Callable]:
+        """Yields `show(run, readings, alerts, held_seconds, trouble=None)`; asks on Ctrl-C what to do."""
+        self._console.print(Panel(Markdown(scenario.brief), title=f"Scenario {scenario.number}"))
+        self._console.print(_HOW_TO)
+        try:
+            if self._console.is_terminal:
+                with Live(console=self._console, auto_refresh=False, transient=True) as live:
+                    yield lambda *now, **more: live.update(_panel(scenario, *now, **more), refresh=True)
+            else:
+                yield self._line_printer(scenario)
+        except KeyboardInterrupt:
+            raise InterruptExecution(self._ask_what_to_do()) from None
+
+    def _ask_what_to_do(self) -> str:
+        if sys.stdin.isatty():
+            try:
+                answer = click.prompt("Leave the run going, or reset the lab?", default="leave",
+                                      type=click.Choice(["leave", "reset"]))
+            except (click.Abort, KeyboardInterrupt):
+                answer = "leave"
+            self.reset_wanted = answer == "reset"
+        if self.reset_wanted:
+            return "the run was ended"
+        return "the run goes on: `lab grade` ends it, the same `make scenario-N` shows it again, `lab reset` drops it"
+
+    def _line_printer(self, scenario: Scenario) -> Callable:
+        last = 0.0
+
+        def show(run: Run, readings: list[Reading], alerts: list[dict], held: float, trouble: str | None = None):
+            nonlocal last
+            if time.monotonic() - last < LINE_SECONDS:
+                return
+            last = time.monotonic()
+            slos = ", ".join(f"{reading.slo.name} {reading.shown} {'ok' if reading.holds else 'BROKEN'}"
+                             for reading in readings)
+            self._console.print(f"{_clock(time.time() - run.injected_at)}  {trouble or slos}"
+                                f"  alerts: {_names(alerts)}", soft_wrap=True)
+
+        return show
+
+    def graded(self, content: dict, folder: Path) -> None:
+        self._console.print(report.terminal(content))
+        self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+_HOW_TO = """\
+Work in a second terminal, in this folder, after [bold]. .venv/bin/activate[/bold]:
+  [bold]lab status[/bold], [bold]lab ps[/bold], [bold]lab logs SERVICE[/bold]   look around (RUNBOOK.md says how to read what you see)
+  [bold]lab detect[/bold]                            declare the incident when you see it
+  [bold]lab hint[/bold]                              a hint, for some points
+  [bold]lab submit[/bold]                            say what is wrong; [bold]lab answers[/bold] lists what can be said
+Then mitigate: the run is graded when the SLOs hold again, or at once with [bold]lab grade[/bold].
+"""
+
+
+def _panel(scenario: Scenario, run: Run, readings: list[Reading], alerts: list[dict],
+           held: float, trouble: str | None = None) -> Panel:
+    left = max(0.0, run.injected_at + scenario.time_limit - time.time())
+    slos = Table(box=None)
+    for column in ("SLO", "now", "objective", ""):
+        slos.add_column(column)
+    for reading in readings:
+        slos.add_row(reading.slo.title, reading.shown, f"{reading.slo.comparison} {reading.slo.objective:g}",
+                     "[green]holds[/green]" if reading.holds else "[red]broken[/red]")
+    parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left, "
+             f"par {_clock(scenario.par_time)}",
+             slos, f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
+    if trouble:
+        parts.append(f"[red]{trouble}[/red]")
+    return Panel(Group(*parts), title="live", subtitle="Ctrl-C: leave or reset")
+
+
+def _progress_of(run: Run, scenario: Scenario, held: float) -> str:
+    said = "answer submitted" if run.first("submission") else "no answer yet"
+    return f"{said}; SLOs have held for {min(held, scenario.hold):.0f} of {scenario.hold} s"
+
+
+def _names(alerts: list[dict]) -> str:
+    return ", ".join(sorted({alert["labels"]["alertname"] for alert in alerts})) or "none"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
+
+
+_current = View(Console(highlight=False))
+
+
+def current() -> View:
+    return _current

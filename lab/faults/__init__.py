@@ -1,0 +1,15 @@
+"""What a scenario can do to the system: one small module a fault family.
+
+A fault is a model with its parameters and one method, `inject(settings, stack)`. None knows how
+to undo itself: `lab.engine.reset` brings the whole system back to its baseline by state.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lab.faults.importer import Importer
+from lab.faults.services import ServiceFault
+from lab.faults.toxics import LinkDown, Toxic
+
+Fault = Annotated[Toxic | LinkDown | ServiceFault | Importer, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Grades a run from measured facts: the ledger and Prometheus."""

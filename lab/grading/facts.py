@@ -1,0 +1,97 @@
+"""What Prometheus measured of a run: when the system broke, when it was whole again."""
+
+from dataclasses import dataclass
+
+from lab import slo
+from lab.engine.scenario import Scenario, StateCheck
+from lab.prometheus import Prometheus
+
+STEP_SECONDS = 2.0
+# A scrape that comes late makes a hole of this length, which is no breach.
+LONGEST_HOLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One objective that did not hold, with its worst value; times are Unix time in seconds."""
+
+    slo: slo.Slo
+    first_at: float
+    last_at: float
+    worst: float | None
+
+
+@dataclass(frozen=True)
+class StateResult:
+    check: StateCheck
+    value: float | None
+
+    @property
+    def holds(self) -> bool:
+        return self.value is not None and slo.COMPARISONS[self.check.comparison](self.value, self.check.value)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Measured between injection and `at`; times are Unix time in seconds."""
+
+    injected_at: float
+    at: float
+    breaches: tuple[Breach, ...]
+    states: tuple[StateResult, ...]
+
+    @property
+    def impact_at(self) -> float | None:
+        return min((breach.first_at for breach in self.breaches), default=None)
+
+    @property
+    def last_breach_at(self) -> float | None:
+        return max((breach.last_at for breach in self.breaches), default=None)
+
+    def steady_since(self, scenario: Scenario) -> float | None:
+        """Since when the system has been whole; None when it is not.
+
+        Without any breach, it counts from the time by which the fault, left alone, would have
+        caused one: before that, steadiness proves nothing.
+        """
+        last_bad = self.last_breach_at
+        if last_bad is None:
+            return self.injected_at + scenario.impact_within
+        if self.at - last_bad < 2 * STEP_SECONDS:
+            return None
+        return last_bad + STEP_SECONDS
+
+    def held_seconds(self, scenario: Scenario) -> float:
+        """For how long the system has been whole by `at`; 0 when it is not."""
+        since = self.steady_since(scenario)
+        return max(0.0, self.at - since) if since is not None else 0.0
+
+    def mitigated(self, scenario: Scenario) -> bool:
+        return self.held_seconds(scenario) >= scenario.hold and all(state.holds for state in self.states)
+
+
+def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: float) -> Facts:
+    """Ask Prometheus. Raises LabError when it does not answer."""
+    breaches = (_breach(prometheus, objective, injected_at, at) for objective in slo.objectives())
+    states = (StateResult(check, prometheus.value(check.query)) for check in scenario.truth.mitigated_when)
+    return Facts(injected_at, at, tuple(breach for breach in breaches if breach), tuple(states))
+
+
+def _breach(prometheus: Prometheus, objective: slo.Slo, start: float, end: float) -> Breach | None:
+    series = prometheus.series(objective.query, start, end, STEP_SECONDS)
+    bad = [(time, value) for time, value in series if not objective.holds(value)]
+    # What was not measured does not count as good: Prometheus itself may have been away.
+    bad += [(time, None) for time in _holes([time for time, _value in series], start, end)]
+    if not bad:
+        return None
+    worst = min if objective.comparison == ">=" else max
+    values = [value for _time, value in bad if value is not None]
+    times = [time for time, _value in bad]
+    return Breach(objective, min(times), max(times), worst(values) if values else None)
+
+
+def _holes(times: list[float], start: float, end: float) -> list[float]:
+    """The end of every stretch without a measurement that is too long to be a late scrape."""
+    edges = [start, *times, end]
+    return [later for earlier, later in zip(edges, edges[1:], strict=False)
+            if later - earlier > LONGEST_HOLE_SECONDS]

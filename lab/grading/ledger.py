@@ -1,0 +1,99 @@
+"""Accounts for every message: acknowledged to a client against processed, dead-lettered, or queued.
+
+What it assumes: a line stands in a ledger before the broker is told (consumer) or before the
+next request (client), so a ledger never knows less than the broker; and the broker's counts of
+its queues are a few seconds old at most.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.settings import LabSettings
+from lab.stack.baseline import Management
+
+SETTLE_SECONDS = 15
+POLL_SECONDS = 1.0
+DEAD_LETTER_QUEUE = "messages.dlq"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Counts of messages, by id. `lost` is what nobody can find; `discarded` left the dead-letter queue."""
+
+    acknowledged: int
+    processed: int
+    duplicated: int
+    dead_lettered: int
+    in_flight: int
+    lost: int
+    discarded: int
+    lost_examples: tuple[str, ...] = ()
+
+    @property
+    def intact(self) -> bool:
+        return not self.lost and not self.discarded
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def settled(settings: LabSettings, since: float) -> Account:
+    """The account, once nothing seems lost or `SETTLE_SECONDS` have passed; see `account`."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        found = account(settings, since)
+        if found.intact or time.monotonic() > deadline:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
+def account(settings: LabSettings, since: float) -> Account:
+    """What became of the messages acknowledged after `since` (Unix time in seconds).
+
+    When the broker does not answer, its queues count as holding what is not accounted for:
+    a broker that is down has lost nothing yet.
+    """
+    acknowledged = _ids(settings.ledger_dir, "acknowledged-*.jsonl", "acknowledged", since)
+    processed = _ids(settings.ledger_dir, "processed-*.jsonl", "processed", since)
+    dead_lettered = _ids(settings.ledger_dir, "processed-*.jsonl", "dead-lettered", since)
+    unaccounted = [one for one in acknowledged if one not in processed and one not in dead_lettered]
+    try:
+        waiting, dead_letters = _queued(settings)
+    except LabError:
+        waiting, dead_letters = len(unaccounted), len(dead_lettered)
+    lost = max(0, len(unaccounted) - waiting)
+    return Account(
+        acknowledged=len(acknowledged),
+        processed=len(processed),
+        duplicated=sum(count - 1 for count in processed.values()),
+        dead_lettered=len(dead_lettered),
+        in_flight=len(unaccounted) - lost,
+        lost=lost,
+        discarded=max(0, len(dead_lettered) - dead_letters),
+        lost_examples=tuple(unaccounted[:5]) if lost else (),
+    )
+
+
+def _ids(folder: Path, pattern: str, event: str, since: float) -> Counter[str]:
+    return Counter(line["id"] for path in sorted(folder.glob(pattern)) for line in _lines(path)
+                   if line["event"] == event and line["time"] >= since)
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    with path.open() as file:
+        for text in file:
+            # A writer that was killed in the middle of a line leaves a torn one at the end.
+            if text.endswith("\n"):
+                yield json.loads(text)
+
+
+def _queued(settings: LabSettings) -> tuple[int, int]:
+    """Messages that wait (in the main queue and the delay queues), and those in the dead-letter queue."""
+    depths = {queue["name"]: queue.get("messages", 0) for queue in Management(settings).call("GET", "queues")}
+    dead_letters = depths.pop(DEAD_LETTER_QUEUE, 0)
+    return sum(depths.values()), dead_letters

@@ -1,0 +1,58 @@
+"""The grade as people read it: a JSON document, a page, and a summary in the terminal."""
+
+import time
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from lab.engine.record import Run
+from lab.engine.scenario import Scenario
+from lab.grading.rubric import PASS, Grade
+
+
+def content(scenario: Scenario, run: Run, grade: Grade) -> dict:
+    """All that a report says, as plain data; times are Unix time in seconds."""
+    submission = run.last("submission")
+    return {
+        "scenario": {"number": scenario.number, "name": scenario.name, "title": scenario.title,
+                     "tier": scenario.tier, "par_time": scenario.par_time},
+        "run": {"id": run.id, "seed": run.seed, "injected_at": run.injected_at},
+        "grade": grade.as_dict(),
+        "pass_mark": PASS,
+        "truth": {"component": scenario.truth.component, "cause": scenario.truth.cause,
+                  "explanation": scenario.truth.explanation},
+        "answer": submission.data if submission else None,
+        "timeline": [{"time": event.time, "kind": event.kind, "data": event.data}
+                     for event in run.events if event.kind != "fault"],
+    }
+
+
+def html(content: dict) -> str:
+    """One page that needs nothing from outside."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
+    return environment.get_template("report.html.j2").render(content)
+
+
+def terminal(content: dict) -> RenderableType:
+    """The grade line by line, for a rich console."""
+    grade = content["grade"]
+    verdict = "[green]pass[/green]" if grade["pass"] else "[red]no pass[/red]"
+    table = Table(box=None, show_lines=False, pad_edge=False)
+    for column, justify in (("", "left"), ("points", "right"), ("evidence", "left")):
+        table.add_column(column, justify=justify, overflow="fold")
+    for line in grade["lines"]:
+        out_of = f" of {line['out_of']}" if line["out_of"] else ""
+        table.add_row(line["title"], f"{line['points']}{out_of}", line["evidence"])
+    truth = content["truth"]
+    return Group(
+        f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
+        table,
+        f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
+        f"It was: [bold]{truth['cause']}[/bold] at [bold]{truth['component']}[/bold]. {truth['explanation']}")
+
+
+def _seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.0f} s"

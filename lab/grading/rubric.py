@@ -1,0 +1,154 @@
+"""The rubric: 100 points, a pass is 70; each line names the evidence it rests on."""
+
+import time
+from dataclasses import asdict, dataclass
+
+from lab.engine.record import Event, Run
+from lab.engine.scenario import Scenario
+from lab.grading.facts import Facts
+from lab.grading.ledger import Account
+
+PASS = 70
+DETECTION, LOCALIZATION, ROOT_CAUSE, MITIGATION, INTEGRITY, SPEED = 10, 20, 20, 30, 10, 10
+RESUBMISSION_COST = 5
+MAX_SUBMISSIONS = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the grade."""
+
+    title: str
+    points: int
+    out_of: int
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The whole grade; times to detect and to restore are in seconds from the injection."""
+
+    lines: tuple[Line, ...]
+    time_to_detect: float | None
+    time_to_restore: float | None
+
+    @property
+    def score(self) -> int:
+        return max(0, sum(line.points for line in self.lines))
+
+    @property
+    def passed(self) -> bool:
+        return self.score >= PASS
+
+    def as_dict(self) -> dict:
+        return {"score": self.score, "pass": self.passed, **asdict(self)}
+
+
+def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade:
+    """Pure: the same run, facts and account always give the same grade."""
+    submission = run.last("submission")
+    detected = run.first("detection") or run.first("submission")
+    mitigated = facts.mitigated(scenario)
+    restored_at = facts.steady_since(scenario) if mitigated else None
+    if mitigated and facts.last_breach_at is None:
+        restored_at = facts.injected_at  # mended before any objective broke
+    localization = _localization(scenario, submission)
+    lines = [
+        _detection(scenario, facts, detected),
+        localization,
+        _root_cause(scenario, submission),
+        _mitigation(scenario, facts, mitigated),
+        _integrity(account, acted=submission is not None),
+        _speed(scenario, facts, submission, restored_at,
+               solved=mitigated and localization.points == LOCALIZATION),
+        *_deductions(run),
+    ]
+    return Grade(
+        tuple(lines),
+        detected.time - facts.injected_at if detected else None,
+        restored_at - facts.injected_at if restored_at is not None else None)
+
+
+def _detection(scenario: Scenario, facts: Facts, detected: Event | None) -> Line:
+    if detected is None:
+        return Line("Detection", 0, DETECTION, "nothing was declared: neither `lab detect` nor `lab submit`")
+    symptom_at = facts.impact_at or facts.injected_at
+    delay = max(0.0, detected.time - symptom_at)
+    points = _faded(DETECTION, delay, full_until=scenario.detect_within, none_after=3 * scenario.detect_within)
+    return Line("Detection", points, DETECTION,
+                f"declared {_clock(detected.time)}, {delay:.0f} s after the first symptom at "
+                f"{_clock(symptom_at)}; full points within {scenario.detect_within} s")
+
+
+def _localization(scenario: Scenario, submission: Event | None) -> Line:
+    return _answer("Localization", "component", LOCALIZATION, submission,
+                   scenario.truth.component, scenario.truth.partial_components)
+
+
+def _root_cause(scenario: Scenario, submission: Event | None) -> Line:
+    return _answer("Root cause", "cause", ROOT_CAUSE, submission,
+                   scenario.truth.cause, scenario.truth.partial_causes)
+
+
+def _answer(title: str, field: str, out_of: int, submission: Event | None,
+            truth: str, partial: dict[str, int]) -> Line:
+    if submission is None:
+        return Line(title, 0, out_of, "nothing was submitted")
+    given = submission.data[field]
+    if given == truth:
+        return Line(title, out_of, out_of, f"{field} {given!r} is right")
+    near = ", which is near" if given in partial else ""
+    return Line(title, partial.get(given, 0), out_of, f"{field} {given!r}{near}; it was {truth!r}")
+
+
+def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
+    measured = [
+        f"{breach.slo.query} left its objective ({breach.slo.comparison} {breach.slo.objective:g}) "
+        f"from {_clock(breach.first_at)} to {_clock(breach.last_at)}"
+        + (f", at worst {breach.worst:.3g}" if breach.worst is not None else "")
+        for breach in facts.breaches] or ["no objective was broken"]
+    measured.append(f"held for {facts.held_seconds(scenario):.0f} of {scenario.hold} s at {_clock(facts.at)}")
+    measured += [
+        f"{state.check.title}: {state.check.query} = {state.value} "
+        f"({'as needed' if state.holds else f'needed {state.check.comparison} {state.check.value:g}'})"
+        for state in facts.states]
+    return Line("Mitigation", MITIGATION if mitigated else 0, MITIGATION, "; ".join(measured))
+
+
+def _integrity(account: Account, acted: bool) -> Line:
+    evidence = (f"ledger: {account.acknowledged} acknowledged, {account.processed} processed, "
+                f"{account.dead_lettered} dead-lettered, {account.in_flight} in flight, "
+                f"{account.lost} lost, {account.discarded} discarded from the dead-letter queue")
+    if not acted:
+        return Line("Integrity", 0, INTEGRITY, f"{evidence}; no points without an answer")
+    return Line("Integrity", INTEGRITY if account.intact else 0, INTEGRITY, evidence)
+
+
+def _speed(scenario: Scenario, facts: Facts, submission: Event | None,
+           restored_at: float | None, solved: bool) -> Line:
+    if not solved:
+        return Line("Speed", 0, SPEED, "counts when the system is restored and the component is right")
+    needed = max(submission.time, restored_at) - facts.injected_at
+    points = _faded(SPEED, needed, full_until=scenario.par_time, none_after=2 * scenario.par_time)
+    return Line("Speed", points, SPEED, f"solved {needed:.0f} s after the injection; par is {scenario.par_time} s")
+
+
+def _deductions(run: Run) -> list[Line]:
+    deductions = [
+        Line(f"Hint {number}", -hint.data["cost"], 0, f"taken {_clock(hint.time)}")
+        for number, hint in enumerate(run.all("hint"), 1)]
+    again = len(run.all("submission")) - 1
+    if again > 0:
+        deductions.append(Line("Resubmission", -RESUBMISSION_COST * again, 0, f"{again + 1} answers; the last counts"))
+    return deductions
+
+
+def _faded(points: int, seconds: float, full_until: float, none_after: float) -> int:
+    """All points until `full_until`, then fewer, linearly, until `none_after`."""
+    if seconds <= full_until:
+        return points
+    return max(0, round(points * (none_after - seconds) / (none_after - full_until)))
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))

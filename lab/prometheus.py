@@ -1,0 +1,54 @@
+"""Asks Prometheus. https://prometheus.io/docs/prometheus/latest/querying/api/"""
+
+import math
+
+import requests
+
+from lab.errors import LabError
+
+TIMEOUT_SECONDS = 5
+
+
+class Prometheus:
+    """Every method raises LabError when Prometheus does not answer or refuses the query."""
+
+    def __init__(self, url: str):
+        self._url = f"{url}/api/v1"
+
+    def value(self, query: str, at: float | None = None) -> float | None:
+        """The value of a query with one result, None where there is none; `at` is Unix time in seconds."""
+        result = self._ask("query", query=query, time=at)
+        return _number(result[0]["value"][1]) if result else None
+
+    def series(self, query: str, start: float, end: float, step: float = 2.0) -> list[tuple[float, float]]:
+        """(Unix time, value) pairs of a query with one result; times are in seconds."""
+        result = self._ask("query_range", query=query, start=start, end=end, step=step)
+        if not result:
+            return []
+        pairs = ((time, _number(text)) for time, text in result[0]["values"])
+        return [(time, value) for time, value in pairs if value is not None]
+
+    def vector(self, query: str) -> list[tuple[dict, float]]:
+        """(labels, value) of every result."""
+        return [(entry["metric"], float(entry["value"][1])) for entry in self._ask("query", query=query)]
+
+    def firing_alerts(self) -> list[dict]:
+        """Labels and annotations of every alert that fires."""
+        return [alert for alert in self._ask("alerts")["alerts"] if alert["state"] == "firing"]
+
+    def _ask(self, endpoint: str, **parameters):
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            answer = requests.get(f"{self._url}/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
+            content = answer.json()
+        except (requests.RequestException, ValueError):
+            raise LabError("Prometheus does not answer: `lab start prometheus`, then try again") from None
+        if content.get("status") != "success":
+            raise LabError(f"Prometheus refused {parameters.get('query')!r}: {content.get('error')}")
+        data = content["data"]
+        return data if endpoint == "alerts" else data["result"]
+
+
+def _number(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,61 @@
+"""The service level objectives: read from `prometheus/slo.yml`, measured by Prometheus."""
+
+import operator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel
+
+from lab.prometheus import Prometheus
+from lab.settings import ROOT
+
+COMPARISONS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt}
+
+
+class Slo(BaseModel):
+    """One objective: `query` is compared with `objective`; `unit` is for people."""
+
+    name: str
+    title: str
+    description: str
+    query: str
+    unit: str
+    objective: float
+    comparison: Literal[">=", "<="]
+
+    def holds(self, value: float | None) -> bool:
+        """A value that is missing proves nothing, so it does not hold."""
+        return value is not None and COMPARISONS[self.comparison](value, self.objective)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An objective as it was at one moment."""
+
+    slo: Slo
+    value: float | None
+
+    @property
+    def shown(self) -> str:
+        """The value with its unit, for people."""
+        if self.value is None:
+            return "no data"
+        return f"{self.value:.2%}" if self.slo.unit == "ratio" else f"{self.value:.1f} {self.slo.unit}"
+
+    @property
+    def holds(self) -> bool:
+        return self.slo.holds(self.value)
+
+
+@cache
+def objectives() -> tuple[Slo, ...]:
+    content = yaml.safe_load((ROOT / "prometheus" / "slo.yml").read_text())
+    entries = content["slos"] if isinstance(content, dict) else content
+    return tuple(Slo.model_validate(entry) for entry in entries)
+
+
+def read(prometheus: Prometheus) -> list[Reading]:
+    """All objectives now. Raises LabError when Prometheus does not answer."""
+    return [Reading(slo, prometheus.value(slo.query)) for slo in objectives()]
