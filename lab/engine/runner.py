@@ -17,7 +17,8 @@ from lab.errors import LabError
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
 
-STEADY_DEADLINE_SECONDS = 120
+# The slowest alert looks back two minutes.
+STEADY_DEADLINE_SECONDS = 240
 POLL_SECONDS = 1.0
 
 
@@ -95,14 +96,16 @@ def _wait_for_steady_state(settings: LabSettings) -> None:
     deadline = time.monotonic() + STEADY_DEADLINE_SECONDS
     started = last_report = time.monotonic()
     while True:
-        broken = [reading for reading in slo.read(prometheus) if not reading.holds]
-        if not broken:
+        # An alert that still fires from before would be the candidate's red herring.
+        unsteady = [f"{reading.slo.name} {reading.shown}" for reading in slo.read(prometheus) if not reading.holds]
+        unsteady += [alert["labels"]["alertname"] for alert in prometheus.firing_alerts()]
+        if not unsteady:
             return
         now = time.monotonic()
-        names = ", ".join(f"{reading.slo.name} {reading.value}" for reading in broken)
+        names = ", ".join(unsteady)
         if now > deadline:
             raise LabError(f"the lab does not reach its steady state: {names}; see `lab status`, or `lab reset`")
-        if now - last_report > 5:
+        if now - last_report > 10:
             last_report = now
             view.current().progress(f"waiting for the steady state, {now - started:.0f} s: {names}")
         time.sleep(POLL_SECONDS)

@@ -247,6 +247,8 @@ class NativeStack:
     def _wait_healthy(self, names: list[str], deadline: float, progress: Progress = lambda _: None) -> None:
         """Raises LabError with the last log lines of the first part that is not healthy in time."""
         for name in names:
+            if self._problem(name) is None:
+                continue
             problem = health.wait(
                 lambda name=name: self._problem(name), deadline,
                 lambda seconds, problem, name=name: progress(f"{name}: {problem} ({seconds:.0f} s)"))

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from services.messaging import connection, topology
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.schema import (
-    ATTEMPT, DEAD_LETTER_ERROR, DEAD_LETTER_REASON, PUBLISHED_AT_MS, Message)
+    ATTEMPT, DEAD_LETTER_ERROR, DEAD_LETTER_REASON, PUBLISHED_AT_MS, PUBLISHED_BY, Message)
 
 from . import metrics
 from .handler import process
@@ -187,7 +187,7 @@ class Worker:
     def _dead_letter(self, delivery: Delivery, reason: str, error: str) -> None:
         log.error("message dead-lettered", extra={
             "message_id": delivery.message_id, "attempt": delivery.attempt, "reason": reason,
-            "error": error, "app_id": delivery.properties.app_id})
+            "error": error, "app_id": delivery.properties.app_id, "user_id": delivery.properties.user_id})
         metrics.DEAD_LETTERED.labels(reason).inc()
         self._ledger.append("dead-lettered", [delivery.message_id])
         self._republish(delivery, topology.DEAD_LETTER_EXCHANGE, topology.QUEUE,
@@ -199,6 +199,11 @@ class Worker:
             return  # its channel is gone: the broker delivers it again
         properties = delivery.properties
         properties.headers.update(headers)
+        if properties.user_id:
+            # The broker accepts only our own name there; whose message it was must stay known.
+            # https://www.rabbitmq.com/docs/validated-user-id
+            properties.headers[PUBLISHED_BY], properties.user_id = properties.user_id, None
+        properties.expiration = None  # the publisher's TTL must not shorten the life of a dead letter
         properties.delivery_mode = pika.DeliveryMode.Persistent.value
 
         def on_outcome(outcome: Outcome) -> None:

@@ -129,7 +129,7 @@ class Link:
             self._on_stopped()
             return
         cause = _cause(error)
-        self.last_error = f"{cause}: {error or type(error).__name__}"
+        self.last_error = cause.replace("_", " ")
         metrics.CONNECTION_LOSSES.labels(cause).inc()
         delay = backoff(self._failures)
         self._failures += 1

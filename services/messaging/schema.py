@@ -12,6 +12,7 @@ MAX_PROCESSING_SECONDS = 300.0
 # Headers that travel with a message.
 PUBLISHED_AT_MS = "x-published-at-ms"  # Unix time of the first publish in milliseconds: AMQP tables of pika hold no floats
 ATTEMPT = "x-attempt"  # 1 for the first delivery, counted up by retries
+PUBLISHED_BY = "x-published-by"  # the broker user that a message was published by, where it said so
 DEAD_LETTER_REASON = "x-dead-letter-reason"
 DEAD_LETTER_ERROR = "x-dead-letter-error"
 

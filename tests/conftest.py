@@ -1,0 +1,121 @@
+"""A private lab for the tests: real programs, free ports, a run folder and a settings file of its own."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from lab import settings as lab_settings
+from lab import stack as stacks
+from lab.prometheus import Prometheus
+from lab.settings import ROOT, LabSettings
+from lab.stack.base import Stack
+
+CONSUMER_PORTS = 10
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
+    """Poll until `condition` gives something true, and return that; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(0.1)
+    return result
+
+
+def _free_ports(count: int) -> list[int]:
+    """Free ports in a row, below the range from which the kernel takes ports for connections."""
+    while True:
+        first = random.randrange(10_000, 30_000)
+        sockets = []
+        try:
+            for port in range(first, first + count):
+                probe = socket.socket()
+                sockets.append(probe)
+                probe.bind(("127.0.0.1", port))
+            return list(range(first, first + count))
+        except OSError:
+            continue
+        finally:
+            for probe in sockets:
+                probe.close()
+
+
+def write_settings(path: Path, run_dir: Path, **changes: object) -> None:
+    """A settings file for a private lab: the example's values, other ports, other folders."""
+    values = dict(dotenv_values(lab_settings.EXAMPLE_FILE))
+    names = [name for name in values if name.endswith("_PORT") and name != "CONSUMER_PORT"]
+    ports = _free_ports(len(names) + CONSUMER_PORTS)
+    values |= {name: str(port) for name, port in zip(names, ports, strict=False)}
+    values |= {
+        "CONSUMER_PORT": str(ports[len(names)]),
+        "LAB_STACK": "native",
+        "LAB_RUN_DIR": str(run_dir / "run"),
+        "LAB_REPORTS_DIR": str(run_dir / "reports"),
+    }
+    values |= {name: str(value) for name, value in changes.items()}
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running lab, and the ways a person has to use it."""
+
+    settings: LabSettings
+    env_file: Path
+
+    @property
+    def stack(self) -> Stack:
+        return stacks.current(lab_settings.load())
+
+    @property
+    def prometheus(self) -> Prometheus:
+        return Prometheus(self.settings.prometheus_url)
+
+    def command(self, *arguments: str, check: bool = True, timeout: float = 180, **options) -> subprocess.CompletedProcess:
+        """Type `lab ...`; standard input is no terminal."""
+        done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL, capture_output=True, **options)
+        if check:
+            assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="session")
+def private_settings(tmp_path_factory) -> Iterator[Path]:
+    """The settings file of the private lab; in force for the whole session."""
+    folder = tmp_path_factory.mktemp("lab")
+    path = folder / "env"
+    write_settings(path, folder)
+    before = os.environ.get("ENV_FILE")
+    os.environ["ENV_FILE"] = str(path)
+    yield path
+    os.environ.pop("ENV_FILE") if before is None else os.environ.__setitem__("ENV_FILE", before)
+
+
+@pytest.fixture(scope="session")
+def running_lab(private_settings) -> Iterator[Lab]:
+    """A lab that is up for the whole session, and gone after it."""
+    lab = Lab(lab_settings.load(), private_settings)
+    try:
+        lab.command("up")
+        yield lab
+    finally:
+        lab.command("clean")
+
+
+@pytest.fixture
+def lab(running_lab: Lab) -> Iterator[Lab]:
+    """The running lab at its baseline; what a test does to it is undone."""
+    settings_before = running_lab.env_file.read_text()
+    yield running_lab
+    running_lab.env_file.write_text(settings_before)
+    running_lab.command("reset")
