@@ -167,9 +167,9 @@ def _toxiproxy(settings: LabSettings) -> Command:
     config = settings.run_dir / "toxiproxy.json"
     config.write_text(json.dumps(links(settings), indent=2))
     binary = toxiproxy_binary(settings)
-    server = [binary, "-proxy-metrics", "-runtime-metrics"] if binary else [sys.executable, "-m", "lab.proxy"]
+    server = [binary] if binary else [sys.executable, "-m", "lab.proxy"]
     return Command([*server, "-host", "127.0.0.1", "-port", str(settings.toxiproxy_port),
-                    "-config", str(config)])
+                    "-config", str(config), "-proxy-metrics", "-runtime-metrics"])
 
 
 def _prometheus(settings: LabSettings) -> Command:

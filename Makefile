@@ -1,0 +1,88 @@
+# Every target is one line: it sees to the set-up, then calls the `lab` command.
+
+SHELL = /bin/sh
+LAB = scripts/setup && .venv/bin/lab
+
+N = 3
+SERVICE =
+FOLLOW =
+GREP =
+SEED =
+COMPONENT =
+CAUSE =
+NOTES =
+
+# $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(value $(1)))'
+# $(call option,flag,NAME): --flag and the value of NAME, where there is one.
+option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
+
+.DEFAULT_GOAL = help
+.PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
+	load scenarios submit hint grade reset test smoke clean requirements
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing; tries again for Toxiproxy where that failed
+	@rm -f .lab/tools/toxiproxy-standin && scripts/setup && echo "everything is set up"
+
+up: ## start everything; ends when the system is healthy
+	@$(LAB) up
+
+down: ## stop everything; queues and metrics are kept
+	@$(LAB) down
+
+clean: ## remove every process and file of a running lab; keeps what set-up installed
+	@scripts/clean
+
+ps: ## show the state of every service
+	@$(LAB) ps
+
+status: ## show the SLOs, the alerts and the run that is on
+	@$(LAB) status
+
+logs: ## show the logs: SERVICE=consumer for one, FOLLOW=1 to go on, GREP=text to filter
+	@$(LAB) logs $(if $(FOLLOW),--follow) $(call option,grep,GREP) $(if $(SERVICE),$(call quoted,SERVICE))
+
+restart-consumer: ## restart the consumers; they read .env again
+	@$(LAB) restart consumer
+
+restart-producer: ## restart the producer; it reads .env again
+	@$(LAB) restart producer
+
+scale-consumer: ## run 3 consumers, or N=5
+	@$(LAB) scale consumer $(call quoted,N)
+
+monitor: ## watch the system in the terminal
+	@$(LAB) monitor
+
+load: ## drive the system from Locust's web page
+	@$(LAB) load
+
+scenarios: ## list the scenarios
+	@$(LAB) scenarios
+
+scenario-%: ## run a scenario; SEED=number draws its parameters anew
+	@$(LAB) scenario '$*' $(call option,seed,SEED)
+
+submit: ## answer: COMPONENT=... CAUSE=... NOTES='...'; asks for what is not given
+	@$(LAB) submit $(call option,component,COMPONENT) $(call option,cause,CAUSE) $(call option,notes,NOTES)
+
+hint: ## take a hint; it costs points
+	@$(LAB) hint
+
+grade: ## end the run and read the grade
+	@$(LAB) grade
+
+reset: ## bring the lab back to its baseline; ends a run without a grade
+	@$(LAB) reset
+
+test: ## run all tests
+	@scripts/setup && .venv/bin/python -m pytest tests/ -v
+
+smoke: ## check the running system, under load too
+	@scripts/setup && .venv/bin/python scripts/test_system.py
+
+requirements: ## pin requirements.txt anew from pyproject.toml
+	@scripts/setup && scripts/requirements
