@@ -1,0 +1,222 @@
+"""Prometheus' configuration, rules and objectives, and the runbook that the alerts point to."""
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "prometheus"
+RULE_FILES = sorted((FOLDER / "rules").glob("*.yml"))
+TEST_FILES = sorted((FOLDER / "tests").glob("*.yml"))
+RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
+
+RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+SLOS = {slo["name"]: slo for slo in yaml.safe_load((FOLDER / "slo.yml").read_text())}
+PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
+
+# What the programs that are not ours expose: Prometheus itself, its Python client, and RabbitMQ's
+# plugin by the names of 3.10, which 4.x has kept.
+FOREIGN_METRICS = {
+    "up",
+    "process_cpu_seconds_total",
+    "process_start_time_seconds",
+    "rabbitmq_alarms_free_disk_space_watermark",
+    "rabbitmq_alarms_memory_used_watermark",
+    "rabbitmq_detailed_queue_consumers",
+    "rabbitmq_detailed_queue_messages",
+    "rabbitmq_detailed_queue_messages_ready",
+    "rabbitmq_detailed_queue_messages_unacked",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+    "rabbitmq_global_messages_received_total",
+    "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_resident_memory_limit_bytes",
+}
+SERIES_OF = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
+# Words of PromQL that no parenthesis need follow.
+WORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "offset", "sum", "min", "max", "avg", "count"}
+
+
+def run(*command: str | Path) -> str:
+    """What the program says, when it is content."""
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def alert_id(alert: dict) -> str:
+    return f"{alert['alert']}-{alert['labels']['severity']}"
+
+
+def anchors(markdown: str) -> list[str]:
+    """The anchors of all headings, by GitHub's rules: lower case, no punctuation, spaces as dashes."""
+    without_code = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+?)\s*$", without_code, re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def section(heading: str) -> str:
+    """The text between this third-level heading and the next one."""
+    return RUNBOOK.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+
+
+def runbook_queries() -> list[str]:
+    blocks = re.findall(r"^ *```promql\n(.*?)```", RUNBOOK, re.MULTILINE | re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def own_metrics() -> set[str]:
+    """The series that the sources of the services and of the traffic define."""
+    names = set()
+    for file in [*(ROOT / "services").rglob("metrics.py"), ROOT / "locustfile.py"]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            kind = getattr(getattr(node, "func", None), "id", None)
+            if isinstance(node, ast.Call) and kind in SERIES_OF:
+                names |= {node.args[0].value + suffix for suffix in SERIES_OF[kind]}
+    return names
+
+
+def metrics_in(query: str) -> set[str]:
+    """The metric names of a PromQL expression."""
+    named = {name for names in re.findall(r'__name__=~?"([^"]+)"', query) for name in names.split("|")}
+    bare = re.sub(r'"[^"]*"', "", query)
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|without|on|ignoring) *\([^)]*\)", " ", bare)
+    words = re.findall(r"(?<![\w.:])([A-Za-z_:][\w:]*)(?! *\(|[\w:])", bare)
+    return named | set(words) - WORDS
+
+
+# -- the tools' own judgement ---------------------------------------------------------------------
+
+
+def test_promtool_accepts_the_configuration(tmp_path):
+    copy = shutil.copytree(FOLDER, tmp_path / "prometheus")
+    jobs = yaml.safe_load((copy / "prometheus.yml").read_text())["scrape_configs"]
+    (copy / "targets").mkdir()
+    for file in {file for job in jobs for file in job["file_sd_configs"][0]["files"]}:
+        (copy / file).write_text(yaml.safe_dump([{"targets": ["127.0.0.1:1"]}]))
+    assert "WARNING" not in run("promtool", "check", "config", copy / "prometheus.yml")
+
+
+@pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.stem)
+def test_promtool_accepts_the_rules(file):
+    run("promtool", "check", "rules", "--lint-fatal", file)
+
+
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+def test_promtool_passes_the_tests_of_the_rules(file):
+    run("promtool", "test", "rules", file)
+
+
+def test_amtool_accepts_the_alertmanager_configuration():
+    run("amtool", "check-config", FOLDER / "alertmanager.yml")
+
+
+def test_queries_of_the_runbook_parse(tmp_path):
+    rules = [{"record": f"runbook:query:{number}", "expr": query} for number, query in enumerate(runbook_queries())]
+    file = tmp_path / "runbook.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
+    run("promtool", "check", "rules", file)
+
+
+# -- metrics --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query, expected", [
+    ('sum by (reason) (rate(a_total{x="y_z"}[30s])) > 0.5', {"a_total"}),
+    ("a:b:c > bool 10 unless on() (d - 5 and e == 0) or vector(1)", {"a:b:c", "d", "e"}),
+    ('rate({__name__=~"a_total|b_total"}[1m])', {"a_total", "b_total"}),
+    ('label_replace(sum(a) > 0, "reason", "b", "", "")', {"a"}),
+    ("clamp_min(time() - a, 0) + quantile_over_time(0.5, b[20s:2s])", {"a", "b"}),
+])
+def test_metrics_are_found_in_queries(query, expected):
+    assert metrics_in(query) == expected
+
+
+@pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + runbook_queries())
+def test_every_metric_that_is_asked_for_exists(query):
+    assert metrics_in(query) <= own_metrics() | FOREIGN_METRICS | RECORDED
+
+
+# -- objectives -----------------------------------------------------------------------------------
+
+
+def test_there_is_an_objective_for_each_promise():
+    assert list(SLOS) == ["availability", "freshness", "success"]
+
+
+@pytest.mark.parametrize("slo", SLOS.values(), ids=SLOS)
+def test_objectives_are_complete_and_read_a_recording_rule(slo):
+    assert set(slo) == {"name", "title", "description", "query", "unit", "objective", "comparison"}
+    assert slo["query"] in RECORDED
+    assert slo["comparison"] in {"<=", ">="}
+
+
+def test_the_rules_use_the_objectives():
+    for name in ("availability", "success"):
+        assert SLOS[name]["objective"] == 0.99
+    freshness = SLOS["freshness"]
+    [late] = [rule["expr"] for rule in RULES if rule.get("record") == "queue:processing_late:bool"]
+    assert late == f"{freshness['query']} > bool {freshness['objective']}"
+    burns = [alert["expr"] for alert in ALERTS if "slo" in alert["labels"]]
+    assert burns and all(expr.count("* 0.01") == 2 for expr in burns)
+
+
+# -- alerts and the runbook -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=alert_id)
+def test_alerts_are_complete(alert):
+    assert re.fullmatch(r"([A-Z][a-z]+)+", alert["alert"])
+    assert alert["labels"]["severity"] in {"page", "ticket"}
+    assert alert["annotations"]["summary"] and alert["annotations"]["description"]
+    assert alert["annotations"]["runbook_url"] == f"RUNBOOK.md#{alert['alert'].lower()}"
+
+
+def test_pages_are_about_objectives_and_causes_are_tickets():
+    assert {alert["labels"]["slo"] for alert in PAGES} == set(SLOS)
+    assert all(alert["labels"]["severity"] == "ticket" for alert in ALERTS if "slo" not in alert["labels"])
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=alert_id)
+def test_a_promtool_test_shows_the_alert_firing_and_whole(alert):
+    shown = [(case["alertname"], fired["exp_labels"]["severity"])
+             for file in TEST_FILES for test in yaml.safe_load(file.read_text())["tests"]
+             for case in test.get("alert_rule_test", []) for fired in case["exp_alerts"]]
+    assert (alert["alert"], alert["labels"]["severity"]) in shown
+
+
+def test_anchors_follow_github():
+    assert anchors("# A b, c\n## `D`-e_f!\n```sh\n# no heading\n```\n### AmqpX\n") == ["a-b-c", "d-e_f", "amqpx"]
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=alert_id)
+def test_the_runbook_has_a_section_for_the_alert(alert):
+    assert alert["annotations"]["runbook_url"].partition("#")[2] in anchors(RUNBOOK)
+    text = section(alert["alert"])
+    for part in ("Meaning", "Impact", "Check", "itigate", "Prevent"):
+        assert part in text
+
+
+def test_the_runbook_speaks_of_no_alert_that_does_not_exist():
+    alerts_part = RUNBOOK.partition("\n## Alerts\n")[2].partition("\n## Procedures\n")[0]
+    assert set(re.findall(r"^### (\w+)$", alerts_part, re.MULTILINE)) == {alert["alert"] for alert in ALERTS}
+
+
+def test_links_within_the_runbook_lead_somewhere():
+    found = anchors(RUNBOOK)
+    assert len(found) == len(set(found))
+    assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= set(found)
+
+
+def test_scenarios_expect_alerts_that_exist():
+    expected = {alert for file in (ROOT / "scenarios").glob("*/scenario.yaml")
+                for alert in yaml.safe_load(file.read_text()).get("alerts", [])}
+    assert expected <= {alert["alert"] for alert in ALERTS}
