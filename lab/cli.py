@@ -3,6 +3,7 @@
 import difflib
 import functools
 import json
+import os
 import sys
 import time
 
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from lab import monitor as lab_monitor
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
@@ -22,6 +24,7 @@ from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
 from lab.grading.rubric import MAX_SUBMISSIONS, RESUBMISSION_COST
 from lab.prometheus import Prometheus
+from lab.stack import programs
 
 EXIT_NO_PASS = 3
 
@@ -99,14 +102,7 @@ def ps(_settings, stack) -> None:
     if not statuses:
         console.print("the lab is not up")
         return
-    table = Table("service", "state", "health", "pid", "up", "ports or problem", box=None)
-    for status in statuses:
-        colour = {"running": "green", "stopped": "yellow", "failed": "red", "paused": "red"}.get(status.state, "")
-        health = {True: "healthy", False: "[red]unhealthy[/red]", None: ""}[status.healthy]
-        uptime = f"{status.uptime_seconds:.0f} s" if status.uptime_seconds is not None else ""
-        table.add_row(status.name, f"[{colour}]{status.state}[/]" if colour else status.state, health,
-                      str(status.pid or ""), uptime, status.detail)
-    console.print(table)
+    console.print(lab_monitor.services_table(statuses))
 
 
 @main.command()
@@ -149,6 +145,24 @@ def scale(_settings, stack, service, count) -> None:
     """Run COUNT consumers."""
     stack.scale(count)
     console.print(f"{count} consumers run")
+
+
+@main.command()
+@with_stack
+def monitor(settings, stack) -> None:
+    """Watch services, queues and SLOs; Ctrl-C ends it."""
+    lab_monitor.watch(settings, stack, console)
+
+
+@main.command()
+@with_stack
+def load(settings, stack) -> None:
+    """Open Locust's web UI, to drive the system by hand; Ctrl-C ends it."""
+    if not stack.is_up():
+        raise LabError("the lab is not up: run `make up`")
+    command = programs.load_ui(settings)
+    console.print(f"Locust: http://127.0.0.1:{settings.locust_port}  (Ctrl-C ends it)")
+    os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})
@@ -202,11 +216,7 @@ def status(settings, stack) -> None:
         return
     console.print(f"stack {stack.form}, Toxiproxy: {stack.toxiproxy_version()}")
     prometheus = Prometheus(settings.prometheus_url)
-    table = Table("SLO", "now", "objective", "", box=None)
-    for reading in slo.read(prometheus):
-        table.add_row(reading.slo.title, reading.shown, f"{reading.slo.comparison} {reading.slo.objective:g}",
-                      "[green]holds[/green]" if reading.holds else "[red]broken[/red]")
-    console.print(table)
+    console.print(lab_monitor.slo_table(slo.read(prometheus)))
     for alert in prometheus.firing_alerts():
         labels, notes = alert["labels"], alert["annotations"]
         console.print(f"[red]{labels['alertname']}[/red] ({labels.get('severity')}): "

@@ -12,11 +12,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.panel import Panel
-from rich.table import Table
 
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
 from lab.grading import report
+from lab.monitor import slo_table
 from lab.slo import Reading
 
 LINE_SECONDS = 10.0
@@ -91,15 +91,9 @@ Then mitigate: the run is graded when the SLOs hold again, or at once with [bold
 def _panel(scenario: Scenario, run: Run, readings: list[Reading], alerts: list[dict],
            held: float, trouble: str | None = None) -> Panel:
     left = max(0.0, run.injected_at + scenario.time_limit - time.time())
-    slos = Table(box=None)
-    for column in ("SLO", "now", "objective", ""):
-        slos.add_column(column)
-    for reading in readings:
-        slos.add_row(reading.slo.title, reading.shown, f"{reading.slo.comparison} {reading.slo.objective:g}",
-                     "[green]holds[/green]" if reading.holds else "[red]broken[/red]")
     parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left, "
              f"par {_clock(scenario.par_time)}",
-             slos, f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
+             slo_table(readings), f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
     if trouble:
         parts.append(f"[red]{trouble}[/red]")
     return Panel(Group(*parts), title="live", subtitle="Ctrl-C: leave or reset")

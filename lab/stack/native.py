@@ -102,11 +102,7 @@ class NativeStack:
     # -- one service ------------------------------------------------------------------------
 
     def start(self, service: str) -> None:
-        names = self._resolve(service)
-        for name in names:
-            self._start(name)
-        self._wait_healthy(names, time.monotonic() + self._settings.lab_up_deadline)
-        self._targets()
+        self._start_each(self._resolve(service))
 
     def stop(self, service: str) -> None:
         for name in self._resolve(service):
@@ -137,10 +133,7 @@ class NativeStack:
         names = self._resolve(service)
         for name in names:
             self.stop(name)
-        for name in names:
-            self._start(name)
-        self._wait_healthy(names, time.monotonic() + self._settings.lab_up_deadline)
-        self._targets()
+        self._start_each(names)
 
     def scale(self, count: int) -> None:
         if not 0 <= count <= MAX_CONSUMERS:
@@ -150,10 +143,7 @@ class NativeStack:
         for name in self._running_consumers():
             if name not in wanted:
                 self.stop(name)
-        for name in wanted:
-            self._start(name)
-        self._wait_healthy(wanted, time.monotonic() + self._settings.lab_up_deadline)
-        self._targets()
+        self._start_each(wanted)
 
     def run_in(self, service: str, argv: list[str]) -> int:
         self._resolve(service, running_only=False)
@@ -214,6 +204,15 @@ class NativeStack:
     def _start(self, name: str) -> None:
         if self._state(name) not in {"RUNNING", "STARTING"}:
             self._rpc("startProcess", name, False)
+
+    def _start_each(self, names: list[str]) -> None:
+        """Start them, tell Prometheus, and wait for each at most its own time."""
+        for name in names:
+            self._signal_group(name, signal.SIGCONT)
+            self._start(name)
+        self._targets()
+        longest = max((self._programs[name].start_wait for name in names), default=0)
+        self._wait_healthy(names, time.monotonic() + longest)
 
     def _wait_state(self, name: str, states: set[str]) -> None:
         deadline = time.monotonic() + 30

@@ -16,6 +16,7 @@ from lab.settings import ROOT, LabSettings, env_file
 
 TOOLS = ROOT / ".lab" / "tools"
 MAX_CONSUMERS = 10
+TRAFFIC_USERS = 10
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")  # Debian's own wrapper in /usr/sbin insists on its system user
 
 
@@ -38,6 +39,7 @@ class Program:
     command: Callable[[LabSettings], Command]
     ports: dict[str, int] = field(default_factory=dict)  # setting -> port
     health_url: str | None = None
+    start_wait: int = 20
     stop_wait: int = 15
 
 
@@ -50,7 +52,7 @@ def programs(settings: LabSettings) -> dict[str, Program]:
             "RABBITMQ_MANAGEMENT_PORT": settings.rabbitmq_management_port,
             "RABBITMQ_PROMETHEUS_PORT": settings.rabbitmq_prometheus_port,
             "RABBITMQ_DIST_PORT": settings.rabbitmq_dist_port,
-        }, f"{settings.management_url}/api/overview", stop_wait=30),
+        }, f"{settings.management_url}/api/overview", start_wait=90, stop_wait=30),
         Program("toxiproxy", _toxiproxy, {
             "TOXIPROXY_PORT": settings.toxiproxy_port,
             "PRODUCER_LINK_PORT": settings.producer_link_port,
@@ -259,15 +261,25 @@ def _service(settings: LabSettings, name: str, link_port: int, **environment: st
 
 
 def _traffic(settings: LabSettings) -> Command:
+    headless = ["--headless", "--only-summary", "--users", str(TRAFFIC_USERS), "--spawn-rate", str(TRAFFIC_USERS)]
+    return _locust(settings, "traffic", headless, LOAD_METRICS_PORT=str(settings.traffic_metrics_port))
+
+
+def load_ui(settings: LabSettings) -> Command:
+    """Locust with its web UI, beside the steady traffic."""
+    return _locust(settings, "load", ["--web-host", "127.0.0.1", "--web-port", str(settings.locust_port)])
+
+
+def _locust(settings: LabSettings, name: str, options: list[str], **environment: str) -> Command:
     return Command([
-        sys.executable, "-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless", "--only-summary",
-        "--host", settings.producer_url, "--users", "10", "--spawn-rate", "10",
+        sys.executable, "-m", "locust", "-f", str(ROOT / "locustfile.py"), "--host", settings.producer_url, *options,
     ], {
         "LOAD_RATE": str(settings.lab_traffic_rate),
-        "LOAD_LEDGER": str(settings.ledger_dir / "acknowledged-traffic.jsonl"),
-        "LOAD_METRICS_PORT": str(settings.traffic_metrics_port),
+        "LOAD_USERS": str(TRAFFIC_USERS),
+        "LOAD_LEDGER": str(settings.ledger_dir / f"acknowledged-{name}.jsonl"),
         "HOME": str(settings.run_dir / "tmp"),  # Locust looks for a configuration there
         "PYTHONUNBUFFERED": "1",
+        **environment,
     })
 
 
