@@ -336,6 +336,12 @@ def export(number, seed, output) -> None:
     output.write(json.dumps(compiled, indent=2) + "\n")
 
 
+@main.command()
+def schema() -> None:
+    """Write the JSON schema of scenario.yaml, for editors."""
+    click.echo(json.dumps(scenarios.json_schema(), indent=2))
+
+
 def _injected_run():
     records = Records(lab_settings.load().run_dir)
     run = records.active()

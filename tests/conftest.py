@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,11 @@ class Lab:
     def prometheus(self) -> Prometheus:
         return Prometheus(self.settings.prometheus_url)
 
+    def engine(self, *arguments: str) -> subprocess.Popen:
+        """Type `lab ...` in a first terminal, where it goes on; its output can be read from `stdout`."""
+        return subprocess.Popen([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
     def command(self, *arguments: str, check: bool = True, timeout: float = 180, **options) -> subprocess.CompletedProcess:
         """Type `lab ...`; standard input is no terminal."""
         done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True, timeout=timeout,
@@ -89,27 +95,26 @@ class Lab:
         return done
 
 
-@pytest.fixture(scope="session")
-def private_settings(tmp_path_factory) -> Iterator[Path]:
-    """The settings file of the private lab; in force for the whole session."""
-    folder = tmp_path_factory.mktemp("lab")
-    path = folder / "env"
-    write_settings(path, folder)
-    before = os.environ.get("ENV_FILE")
-    os.environ["ENV_FILE"] = str(path)
-    yield path
-    os.environ.pop("ENV_FILE") if before is None else os.environ.__setitem__("ENV_FILE", before)
+@contextmanager
+def private_lab(folder: Path, **changes: object) -> Iterator[Lab]:
+    """A lab of its own that is down, and its settings in force; nothing of it is left at the end."""
+    env_file = folder / "env"
+    write_settings(env_file, folder, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENV_FILE", str(env_file))
+        lab = Lab(lab_settings.load(), env_file)
+        try:
+            yield lab
+        finally:
+            lab.command("clean")
 
 
-@pytest.fixture(scope="session")
-def running_lab(private_settings) -> Iterator[Lab]:
-    """A lab that is up for the whole session, and gone after it."""
-    lab = Lab(lab_settings.load(), private_settings)
-    try:
+@pytest.fixture(scope="module")
+def running_lab(tmp_path_factory) -> Iterator[Lab]:
+    """A lab that is up for one module of tests."""
+    with private_lab(tmp_path_factory.mktemp("lab")) as lab:
         lab.command("up")
         yield lab
-    finally:
-        lab.command("clean")
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """The probes and actions of a compiled scenario; Chaos Toolkit calls them by name.
 
 Each one can be called again after an engine was killed: what the record says is done, is not done twice.
+A LabError fails the activity, and `lab.engine.control` then interrupts the experiment.
 """
 
 import json
 import time
 
-from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from pydantic import TypeAdapter
 
 from lab import settings as lab_settings
@@ -30,10 +30,7 @@ def sli(name: str) -> float | None:
     """Probe: the present value of one service level indicator."""
     settings = lab_settings.load()
     objective = next(objective for objective in slo.objectives() if objective.name == name)
-    try:
-        return Prometheus(settings.prometheus_url).value(objective.query)
-    except LabError as error:
-        raise ActivityFailed(str(error)) from None
+    return Prometheus(settings.prometheus_url).value(objective.query)
 
 
 def inject(index: int, fault: dict) -> None:
@@ -44,10 +41,7 @@ def inject(index: int, fault: dict) -> None:
     if run.injected_at is None:
         records.add(run.id, "injected")
         records.set_state(run.id, "injected")
-    try:
-        TypeAdapter(Fault).validate_python(fault).inject(settings, stacks.current(settings))
-    except LabError as error:
-        raise InterruptExecution(f"the fault could not be injected: {error}") from None
+    TypeAdapter(Fault).validate_python(fault).inject(settings, stacks.current(settings))
     records.add(run.id, "fault", index=index, fault=fault)
 
 
@@ -59,6 +53,8 @@ def exercise() -> None:
     with view.current().exercise(scenario, run) as show:
         while True:
             run = records.get(run.id)
+            if run.state != "injected":
+                raise LabError("the run was ended from another terminal")
             try:
                 facts = grading_facts.measure(prometheus, scenario, run.injected_at, time.time())
                 show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
@@ -70,8 +66,6 @@ def exercise() -> None:
 
 
 def _is_over(scenario: scenarios.Scenario, run: Run, facts: grading_facts.Facts) -> bool:
-    if run.state != "injected":  # reset from another terminal
-        raise InterruptExecution("the run was ended from another terminal")
     if time.time() - run.injected_at > scenario.time_limit:
         return True
     if facts.mitigated(scenario):
@@ -119,5 +113,5 @@ def _present() -> tuple[LabSettings, Records, Run]:
     records = Records(settings.run_dir)
     run = records.active()
     if run is None:
-        raise InterruptExecution("no run is on")
+        raise LabError("no run is on")
     return settings, records, run

@@ -4,6 +4,7 @@ https://chaostoolkit.org/reference/extending/create-control-extension/
 """
 
 import json
+import re
 
 from chaoslib.exceptions import InterruptExecution
 
@@ -24,6 +25,13 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
             records.begin(scenario, seed, lab_settings.env_file().read_text())
     except LabError as error:
         raise InterruptExecution(str(error)) from None
+
+
+def after_activity_control(context: dict, state: dict, **_kwargs) -> None:
+    """Chaos Toolkit goes on after an action that failed; here no later step would make sense."""
+    if context["type"] == "action" and state["status"] == "failed":
+        # "package.ActivityFailed: package.LabError: what a person can read"
+        raise InterruptExecution(re.sub(r"^([\w.]+: )+", "", state["exception"][-1].strip()))
 
 
 def after_experiment_control(context: dict, state: dict, **_kwargs) -> None:

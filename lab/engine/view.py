@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from chaoslib.exceptions import InterruptExecution
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
@@ -15,6 +14,7 @@ from rich.panel import Panel
 
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
+from lab.errors import LabError
 from lab.grading import report
 from lab.monitor import slo_table
 from lab.slo import Reading
@@ -44,7 +44,7 @@ class View:
             else:
                 yield self._line_printer(scenario)
         except KeyboardInterrupt:
-            raise InterruptExecution(self._ask_what_to_do()) from None
+            raise LabError(self._ask_what_to_do()) from None
 
     def _ask_what_to_do(self) -> str:
         if sys.stdin.isatty():

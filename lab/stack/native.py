@@ -271,10 +271,12 @@ class NativeStack:
         name, state = info["name"], info["statename"]
         shown = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "failed", "FATAL": "failed",
                  "EXITED": "failed", "STOPPED": "stopped", "STOPPING": "stopping"}.get(state, state.lower())
-        if shown == "running" and _is_frozen(info["pid"]):
+        if info["pid"] and _is_frozen(info["pid"]):
             shown = "paused"
         url = self._programs[name].health_url
-        problem = health.check(url, self._settings, timeout=1) if url and shown == "running" else None
+        problem = health.check(url, self._settings, timeout=1) if url and shown in {"running", "starting"} else None
+        if shown == "starting" and url and problem is None:
+            shown = "running"  # the supervisor waits a little longer to be sure
         return Status(
             name=name, state=shown, pid=info["pid"] or None,
             uptime_seconds=info["now"] - info["start"] if info["pid"] else None,

@@ -19,6 +19,8 @@ from lab.stack.programs import Program
 # again by pid, whatever became of the supervisor.
 MARK = "SRE_LAB_RUN_DIR"
 START_DEADLINE_SECONDS = 20
+# A program that ends sooner has not started: longer than Python needs to find a bad setting.
+START_SECONDS = 3
 
 RUNNING_STATES = {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}
 
@@ -102,6 +104,7 @@ command="{_escaped(sys.executable)}" -m lab.stack.launch {program.name}
 directory={_escaped(ROOT)}
 autostart=false
 autorestart=unexpected
+startsecs={START_SECONDS}
 startretries=3
 stopwaitsecs={program.stop_wait}
 stopasgroup=false

@@ -135,7 +135,6 @@ def _go_environment(folder: Path) -> dict[str, str]:
 def _run(label: str, timeout: float, folder: Path, environment: dict[str, str], argv: list[str]) -> None:
     """Run a command with a sign of life; raises Unavailable when it fails or takes `timeout` seconds."""
     _say(label)
-    started = time.monotonic()
     with tempfile.TemporaryFile("w+", dir=folder) as output:
         try:
             process = subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
@@ -143,7 +142,7 @@ def _run(label: str, timeout: float, folder: Path, environment: dict[str, str], 
         except OSError as error:
             raise Unavailable(f"{argv[0]}: {error.strerror}") from None
         try:
-            _wait(process, started + timeout)
+            _wait(process, timeout)
         finally:
             _kill_group(process)
         if process.returncode != 0:
@@ -151,17 +150,16 @@ def _run(label: str, timeout: float, folder: Path, environment: dict[str, str], 
             raise Unavailable(_reason(output.read()) or f"{label} ended with {process.returncode}")
 
 
-def _wait(process: subprocess.Popen, deadline: float) -> None:
+def _wait(process: subprocess.Popen, timeout: float) -> None:
+    """Raises Unavailable after `timeout` seconds."""
     started = time.monotonic()
-    while True:
-        now = time.monotonic()
-        if now >= deadline:
-            raise Unavailable(f"no answer within {deadline - started:.0f} s")
+    while (elapsed := time.monotonic() - started) < timeout:
         try:
-            process.wait(min(HEARTBEAT, deadline - now))
+            process.wait(min(HEARTBEAT, timeout - elapsed))
             return
         except subprocess.TimeoutExpired:
             _say(f"  {time.monotonic() - started:.0f} s")
+    raise Unavailable(f"no answer within {timeout:g} s")
 
 
 def _kill_group(process: subprocess.Popen) -> None:

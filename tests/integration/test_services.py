@@ -297,7 +297,7 @@ def _healthy(url: str) -> bool:
 
 
 @pytest.mark.parametrize("service", ["producer", "consumer"])
-def test_a_bad_setting_is_named_and_nothing_starts(private_settings, service):
+def test_a_bad_setting_is_named_and_nothing_starts(service):
     done = subprocess.run([sys.executable, "app.py"], cwd=ROOT / "services" / service, text=True, timeout=30,
                           capture_output=True, env=os.environ | {"LOG_LEVEL": "LOUD"})
     assert done.returncode == 2

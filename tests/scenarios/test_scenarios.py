@@ -2,24 +2,20 @@
 
 import dataclasses
 import json
-import os
 import subprocess
-import sys
 import time
 from io import StringIO
 
 import pytest
 from dotenv import dotenv_values
 
-from lab import settings as lab_settings
 from lab.engine import activities
 from lab.engine import scenario as scenarios
 from lab.engine.record import Event, Records, Run
 from lab.faults.toxics import toxiproxy
 from lab.grading.rubric import Grade
-from lab.settings import ROOT
 from lab.stack.baseline import Management
-from tests.conftest import Lab, wait_until, write_settings
+from tests.conftest import Lab, private_lab, wait_until
 
 NUMBERS = sorted(scenarios.folders())
 SEED = 3
@@ -28,24 +24,15 @@ SEED = 3
 @pytest.fixture(scope="module", params=NUMBERS, ids=lambda number: f"scenario-{number}")
 def played(request, tmp_path_factory):
     """A scenario whose fault is in and whose alerts fire, on a lab of its own."""
-    folder = tmp_path_factory.mktemp(f"scenario-{request.param}")
-    env_file = folder / "env"
-    write_settings(env_file, folder)
-    before = os.environ.get("ENV_FILE")
-    os.environ["ENV_FILE"] = str(env_file)
-    lab = Lab(lab_settings.load(), env_file)
-    engine = subprocess.Popen([sys.executable, "-m", "lab.cli", "scenario", str(request.param), "--seed", str(SEED)],
-                              cwd=ROOT, text=True, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        play = Play(lab, scenarios.load(request.param, SEED), engine)
-        wait_until(play.is_injected, 400, "injection")
-        yield play
-    finally:
-        engine.kill()
-        engine.wait()
-        lab.command("clean")
-        os.environ.pop("ENV_FILE") if before is None else os.environ.__setitem__("ENV_FILE", before)
+    with private_lab(tmp_path_factory.mktemp(f"scenario-{request.param}")) as lab:
+        engine = lab.engine("scenario", str(request.param), "--seed", str(SEED))
+        try:
+            play = Play(lab, scenarios.load(request.param, SEED), engine)
+            wait_until(play.is_injected, 400, "injection")
+            yield play
+        finally:
+            engine.kill()
+            engine.wait()
 
 
 @dataclasses.dataclass

@@ -1,0 +1,146 @@
+"""The engine: one run at a time, interruptions, resuming, the answer form, and Chaos Toolkit's own command."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from lab.engine.record import Records
+from tests.conftest import Lab, private_lab, wait_until
+
+SEED = "3"
+
+
+@pytest.fixture(scope="module")
+def exercised(tmp_path_factory):
+    """A lab with scenario 2 injected, and its engine."""
+    with private_lab(tmp_path_factory.mktemp("engine")) as lab:
+        engine = start(lab)
+        yield lab, engine
+        engine.kill()
+        engine.wait()
+
+
+def start(lab: Lab) -> subprocess.Popen:
+    engine = lab.engine("scenario", "2", "--seed", SEED)
+    wait_until(lambda: (run := records(lab).active()) and run.first("fault") and run.engine_is_alive
+               or engine.poll() is not None, 300, "injection")
+    assert engine.poll() is None, engine.stdout.read()
+    return engine
+
+
+def records(lab: Lab) -> Records:
+    return Records(lab.settings.run_dir)
+
+
+def refused(lab: Lab, *arguments: str) -> str:
+    done = lab.command(*arguments, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+class TestWhileARunIsOn:
+    def test_a_second_run_is_refused(self, exercised):
+        lab, _engine = exercised
+        assert "run 1 of scenario 2 is on" in refused(lab, "scenario", "1")
+        assert "in another terminal" in refused(lab, "scenario", "2")
+
+    @pytest.mark.parametrize(("arguments", "named"), [
+        (("--component", "brokr", "--cause", "latency"), "did you mean 'broker'"),
+        (("--component", "broker", "--cause", "gremlins"), "no cause"),
+        (("--component", "broker"), "--cause is missing"),
+        ((), "--component is missing"),
+    ])
+    def test_an_answer_outside_the_lists_is_refused(self, exercised, arguments, named):
+        lab, _engine = exercised
+        assert named in refused(lab, "submit", *arguments)
+        assert not records(lab).active().all("submission")
+
+    def test_hints_cost_points_and_end(self, exercised):
+        lab, _engine = exercised
+        assert "5 points" in lab.command("hint").stdout
+        assert "10 points" in lab.command("hint").stdout
+        assert "no more hints" in refused(lab, "hint")
+
+    def test_status_tells_of_the_run(self, exercised):
+        lab, _engine = exercised
+        assert "run 1 of scenario 2: injected, 2 hints, 0 answers" in lab.command("status").stdout
+
+    def test_prometheus_may_be_killed_meanwhile(self, exercised):
+        lab, engine = exercised
+        lab.command("kill", "prometheus")
+        assert "Prometheus does not answer" in refused(lab, "status")
+        lab.command("start", "prometheus")
+        assert engine.poll() is None
+
+    def test_ctrl_c_without_a_terminal_leaves_the_run_going(self, exercised):
+        lab, engine = exercised
+        engine.send_signal(signal.SIGINT)
+        output, _ = engine.communicate(timeout=60)
+        assert "the run goes on" in output
+        assert records(lab).active().state == "injected"
+        assert "engine is gone" in lab.command("status").stdout
+
+    def test_a_run_is_taken_up_again_and_outlives_a_killed_engine(self, exercised):
+        lab, _engine = exercised
+        engine = start(lab)
+        engine.kill()
+        engine.wait()
+        assert records(lab).active().state == "injected"
+        assert len(records(lab).active().all("fault")) == 1  # not injected twice
+
+    def test_grade_ends_a_run_whose_engine_is_gone(self, exercised):
+        lab, _engine = exercised
+        done = lab.command("grade", check=False)
+        assert done.returncode == 3, done.stdout + done.stderr  # no pass
+        assert "0 of 100" in done.stdout
+        assert records(lab).active() is None
+        assert records(lab).latest().state == "reset"
+        assert lab.stack.status()[1].healthy  # the broker is back
+
+    def test_grade_shows_the_last_grade_again(self, exercised):
+        lab, _engine = exercised
+        assert "0 of 100" in lab.command("grade", check=False).stdout
+
+    def test_reset_ends_a_run_without_a_grade(self, exercised):
+        lab, _engine = exercised
+        engine = start(lab)
+        lab.command("reset")
+        output, _ = engine.communicate(timeout=60)
+        assert "ended from another terminal" in output
+        assert records(lab).active() is None
+        assert lab.stack.status()[1].healthy
+
+
+@pytest.mark.parametrize("arguments", [("submit", "--component", "broker", "--cause", "latency"), ("hint",), ("detect",)])
+def test_without_a_run_the_candidates_commands_say_how_to_start_one(tmp_path, arguments):
+    with private_lab(tmp_path) as lab:
+        assert "make scenario-1" in refused(lab, *arguments)
+
+
+def test_an_unknown_scenario_lists_what_there_is(tmp_path):
+    with private_lab(tmp_path) as lab:
+        assert "there are: 1, 2, 3" in refused(lab, "scenario", "99")
+
+
+def test_an_exported_experiment_runs_under_chaos_run(tmp_path):
+    with private_lab(tmp_path) as lab:
+        lab.command("up")
+        experiment = tmp_path / "experiment.json"
+        lab.command("export", "2", "--output", str(experiment))
+        yaml.safe_load(experiment.read_text())
+        wait_until(lambda: lab.command("status", check=False).stdout.count("holds") == 3, what="the steady state")
+        chaos = subprocess.Popen([sys.executable, "-m", "chaostoolkit", "--no-version-check", "run", str(experiment)],
+                                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        wait_until(lambda: (run := records(lab).active()) and run.first("fault") or chaos.poll() is not None, 120,
+                   "injection")
+        lab.command("submit", "--component", "broker", "--cause", "process-down")
+        lab.command("start", "rabbitmq")
+        output, _ = chaos.communicate(timeout=240)
+        assert chaos.returncode == 0, output
+        assert json.loads((tmp_path / "journal.json").read_text())["status"] == "completed"
+        assert records(lab).latest().state == "reset"
