@@ -23,6 +23,9 @@ BATCH_SIZE = 5
 
 REQUESTS = Counter("load_requests", "Requests by outcome, as the clients see it.", ["endpoint", "outcome"])
 SECONDS = Histogram("load_request_duration_seconds", "Time to an answer, as the clients see it.", ["endpoint"])
+for _endpoint in ("/produce", "/batch-produce"):
+    for _outcome in ("ok", "rejected", "unknown", "error"):
+        REQUESTS.labels(_endpoint, _outcome)  # from 0, so that rate() sees the first one
 
 
 class Ledger:

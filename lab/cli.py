@@ -320,7 +320,10 @@ def ledger(minutes) -> None:
     account = grading_ledger.settled(settings, since)
     table = Table(box=None, show_header=False)
     for name, value in account.as_dict().items():
-        table.add_row(name.replace("_", " "), ", ".join(value) if isinstance(value, tuple) else str(value))
+        if name != "lost_examples":
+            table.add_row(name.replace("_", " "), str(value))
+    if account.lost_examples:
+        table.add_row("lost, for example", ", ".join(account.lost_examples))
     console.print(table)
     if not account.intact:
         sys.exit(EXIT_NO_PASS)

@@ -6,7 +6,9 @@ A LabError fails the activity, and `lab.engine.control` then interrupts the expe
 
 import json
 import time
+from io import StringIO
 
+from dotenv import dotenv_values
 from pydantic import TypeAdapter
 
 from lab import settings as lab_settings
@@ -56,7 +58,7 @@ def exercise() -> None:
             if run.state != "injected":
                 raise LabError("the run was ended from another terminal")
             try:
-                facts = grading_facts.measure(prometheus, scenario, run.injected_at, time.time())
+                facts = _measure(settings, scenario, run)
                 show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
                 if _is_over(scenario, run, facts):
                     return
@@ -95,10 +97,16 @@ def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: 
 
     Raises LabError when Prometheus does not answer.
     """
-    facts = grading_facts.measure(
-        Prometheus(settings.prometheus_url), scenario, run.injected_at, time.time())
+    facts = _measure(settings, scenario, run)
     count = ledger.settled if wait and facts.mitigated(scenario) else ledger.account
     return rubric.grade(scenario, run, facts, count(settings, run.injected_at))
+
+
+def _measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:
+    before = dotenv_values(stream=StringIO(run.settings_before))
+    rate = float(before.get("LAB_TRAFFIC_RATE") or LabSettings.model_fields["lab_traffic_rate"].default)
+    return grading_facts.measure(
+        Prometheus(settings.prometheus_url), scenario, run.injected_at, time.time(), rate)
 
 
 def reset() -> None:

@@ -80,11 +80,12 @@ class View:
 
 _HOW_TO = """\
 Work in a second terminal, in this folder, after [bold]. .venv/bin/activate[/bold]:
-  [bold]lab status[/bold], [bold]lab ps[/bold], [bold]lab logs SERVICE[/bold]   look around (RUNBOOK.md says how to read what you see)
-  [bold]lab detect[/bold]                            declare the incident when you see it
-  [bold]lab hint[/bold]                              a hint, for some points
-  [bold]lab submit[/bold]                            say what is wrong; [bold]lab answers[/bold] lists what can be said
-Then mitigate: the run is graded when the SLOs hold again, or at once with [bold]lab grade[/bold].
+  [bold]lab status[/bold]  [bold]lab ps[/bold]  [bold]lab logs[/bold]   look around, with RUNBOOK.md beside you
+  [bold]lab detect[/bold]                     declare the incident when you see it
+  [bold]lab hint[/bold]                       a hint, for some points
+  [bold]lab submit[/bold]                     say what is wrong; [bold]lab answers[/bold] lists the words
+Then mitigate. The run is graded when you have answered and the SLOs hold
+again, or at once with [bold]lab grade[/bold].
 """
 
 

@@ -70,10 +70,17 @@ class Facts:
         return self.held_seconds(scenario) >= scenario.hold and all(state.holds for state in self.states)
 
 
-def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: float) -> Facts:
-    """Ask Prometheus. Raises LabError when it does not answer."""
+def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: float,
+            traffic_rate: float) -> Facts:
+    """Ask Prometheus; `traffic_rate` is the clients' usual rate, in requests per second.
+
+    Raises LabError when Prometheus does not answer.
+    """
+    # Objectives that hold because nobody asks for anything prove nothing.
+    traffic = StateCheck(title="the clients send as before", query="client:requests:rate30s",
+                         comparison=">=", value=traffic_rate / 2)
     breaches = (_breach(prometheus, objective, injected_at, at) for objective in slo.objectives())
-    states = (StateResult(check, prometheus.value(check.query)) for check in scenario.truth.mitigated_when)
+    states = (StateResult(check, prometheus.value(check.query)) for check in [traffic, *scenario.truth.mitigated_when])
     return Facts(injected_at, at, tuple(breach for breach in breaches if breach), tuple(states))
 
 

@@ -176,6 +176,7 @@ def _toxiproxy(settings: LabSettings) -> Command:
 
 def _prometheus(settings: LabSettings) -> Command:
     folder = settings.run_dir / "prometheus"
+    shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
     shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
     write_targets(settings)
     return Command([

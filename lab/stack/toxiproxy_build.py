@@ -38,7 +38,7 @@ class Unavailable(Exception):
 
 
 def main() -> None:
-    """Build unless there is one, or the settings do not want one. Raises LabError as `get` does."""
+    """Do what the settings ask for; exits with a message where that cannot be had."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         get(lab_settings.load().lab_toxiproxy, TOOLS)

@@ -2,13 +2,18 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.messaging.metrics import from_zero
+
 CONSUMED = Counter("messages_consumed", "Messages processed with success.")
 PROCESSING_SECONDS = Histogram(
     "message_processing_duration_seconds", "Time of one attempt to process a message.")
-PROCESSING_ERRORS = Counter(
-    "message_processing_errors", "Attempts that failed, by reason.", ["reason"])
+POISON_REASONS = ("undecodable", "invalid")
+PROCESSING_ERRORS = from_zero(Counter(
+    "message_processing_errors", "Attempts that failed, by reason.", ["reason"]), (*POISON_REASONS, "handler"))
 RETRIED = Counter("messages_retried", "Messages sent to a delay queue, by the attempt that failed.", ["attempt"])
-DEAD_LETTERED = Counter("messages_dead_lettered", "Messages sent to the dead-letter queue, by reason.", ["reason"])
+DEAD_LETTERED = from_zero(Counter(
+    "messages_dead_lettered", "Messages sent to the dead-letter queue, by reason.", ["reason"]),
+    (*POISON_REASONS, "attempts_exhausted"))
 REDELIVERED = Counter("messages_redelivered", "Deliveries that the broker had made before.")
 END_TO_END_SECONDS = Histogram(
     "message_end_to_end_seconds", "Time from the first publish to the end of processing.",

@@ -21,6 +21,19 @@ BACKOFF_BASE_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 5.0
 PROBE_INTERVAL_SECONDS = 2.0
 
+# The first that fits: some are kinds of others.
+_CAUSES = {
+    exceptions.AMQPHeartbeatTimeout: "heartbeat_timeout",
+    exceptions.AuthenticationError: "authentication",
+    exceptions.ProbableAuthenticationError: "authentication",
+    exceptions.ProbableAccessDeniedError: "access_denied",
+    exceptions.ConnectionClosedByBroker: "closed_by_broker",
+    exceptions.ConnectionClosedByClient: "channel_error",
+    exceptions.StreamLostError: "stream_lost",
+}
+_OTHER_CAUSE = "connect_failed"
+metrics.from_zero(metrics.CONNECTION_LOSSES, {*_CAUSES.values(), _OTHER_CAUSE})
+
 
 def backoff(failures: int) -> float:
     """Seconds to wait before attempt number `failures` + 1: between half and all of the step."""
@@ -174,18 +187,9 @@ class _Probe:
 
 def _cause(error: BaseException) -> str:
     """A short name for why a connection ended: a label, so from a closed list."""
-    causes = (
-        (exceptions.AMQPHeartbeatTimeout, "heartbeat_timeout"),
-        (exceptions.AuthenticationError, "authentication"),
-        (exceptions.ProbableAuthenticationError, "authentication"),
-        (exceptions.ProbableAccessDeniedError, "access_denied"),
-        (exceptions.ConnectionClosedByBroker, "closed_by_broker"),
-        (exceptions.ConnectionClosedByClient, "channel_error"),
-        (exceptions.StreamLostError, "stream_lost"),
-    )
-    chain = {type(part) for part in _chain(error)}
-    return next((name for kind, name in causes if any(issubclass(t, kind) for t in chain)),
-                "connect_failed")
+    chain = list(_chain(error))
+    return next((name for kind, name in _CAUSES.items() if any(isinstance(part, kind) for part in chain)),
+                _OTHER_CAUSE)
 
 
 def _chain(error: BaseException | None):

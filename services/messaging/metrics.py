@@ -1,6 +1,18 @@
 """Metrics of the connection to the broker, the same in both services."""
 
-from prometheus_client import Counter, Gauge
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Gauge, disable_created_metrics
+
+disable_created_metrics()  # nobody asks for the _created series
+
+
+def from_zero(counter: Counter, values: Iterable) -> Counter:
+    """Make the series of every value of the only label, so that rate() sees their first increase."""
+    for value in values:
+        counter.labels(value)
+    return counter
+
 
 # The multiprocess modes hold for the producer, whose worker processes share one exposition.
 CONNECTIONS_OPEN = Gauge(

@@ -8,6 +8,7 @@ from prometheus_client import (
 PRODUCED = Counter("messages_produced", "Messages that the broker confirmed.")
 REQUEST_SECONDS = Histogram(
     "http_request_duration_seconds", "Time to answer a request.", ["method", "route", "status"])
+# Its reasons are those of `publisher.Result`.
 PUBLISH_FAILURES = Counter(
     "messages_publish_failures", "Messages that were not confirmed, by reason.", ["reason"])
 CONFIRM_SECONDS = Histogram(

@@ -12,6 +12,7 @@ from pika.adapters.gevent_connection import GeventConnection
 
 from services.messaging import connection, topology
 from services.messaging.confirms import ConfirmedChannel, Outcome
+from services.messaging.metrics import from_zero
 from services.messaging.schema import PUBLISHED_AT_MS, Message
 
 from . import metrics
@@ -28,6 +29,9 @@ class Result(StrEnum):
     BLOCKED = "blocked"
     OVERLOADED = "overloaded"
     UNKNOWN = "unknown"
+
+
+from_zero(metrics.PUBLISH_FAILURES, set(Result) - {Result.CONFIRMED})
 
 
 class Publisher:
