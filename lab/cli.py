@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 
 import click
 from rich.console import Console
@@ -27,6 +28,7 @@ from lab.prometheus import Prometheus
 from lab.stack import programs
 
 EXIT_NO_PASS = 3
+ERROR_LOG = lab_settings.ROOT / ".lab" / "error.log"
 
 console = Console(highlight=False)
 
@@ -43,6 +45,13 @@ class LabGroup(click.Group):
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # a defect of ours: its trace is for us, not for the person
+            ERROR_LOG.parent.mkdir(exist_ok=True)
+            ERROR_LOG.write_text(traceback.format_exc())
+            click.echo(f"internal error: {type(error).__name__}: {error} (the trace is in {ERROR_LOG})", err=True)
+            sys.exit(70)  # EX_SOFTWARE of sysexits.h
 
 
 @click.group(cls=LabGroup, context_settings={"help_option_names": ["-h", "--help"]})

