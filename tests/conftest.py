@@ -1,7 +1,9 @@
 """A private lab for the tests: real programs, free ports, a run folder and a settings file of its own."""
 
 import os
+import pty
 import random
+import select
 import socket
 import subprocess
 import sys
@@ -93,6 +95,44 @@ class Lab:
         if check:
             assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done
+
+
+class Terminal:
+    """A program in a terminal of its own: what it shows can be awaited, and it can be typed to."""
+
+    def __init__(self, *argv: str):
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(ROOT)
+            os.execvp(argv[0], argv)
+        self.shown = ""
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            assert time.monotonic() < deadline, f"{text!r} was not shown: {self.shown[-2000:]}"
+            self._read()
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def wait_end(self, seconds: float = 60) -> int:
+        """The exit code."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self._read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < deadline, f"it goes on: {self.shown[-2000:]}"
+
+    def _read(self) -> None:
+        ready, _, _ = select.select([self._fd], [], [], 0.2)
+        if ready:
+            try:
+                self.shown += os.read(self._fd, 65536).decode(errors="replace")
+            except OSError:  # the program has ended
+                time.sleep(0.1)
 
 
 @contextmanager

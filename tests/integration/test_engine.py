@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lab.engine.record import Records
-from tests.conftest import Lab, private_lab, wait_until
+from tests.conftest import Lab, Terminal, private_lab, wait_until
 
 SEED = "3"
 
@@ -112,6 +112,26 @@ class TestWhileARunIsOn:
         lab.command("reset")
         output, _ = engine.communicate(timeout=60)
         assert "ended from another terminal" in output
+        assert records(lab).active() is None
+        assert lab.stack.status()[1].healthy
+
+
+    def test_in_a_terminal_the_run_is_shown_live_and_everything_is_asked(self, exercised):
+        lab, _engine = exercised
+        first = Terminal(sys.executable, "-m", "lab.cli", "scenario", "2", "--seed", SEED)
+        first.wait_for("SLOs have held for", 300)
+        second = Terminal(sys.executable, "-m", "lab.cli", "submit")
+        for question, answer in (("component: ", "broker"), ("cause: ", "process-down"), ("notes", "it's “down”")):
+            second.wait_for(question)
+            second.type(f"{answer}\n")
+        assert second.wait_end() == 0
+        assert records(lab).active().last("submission").data == {
+            "component": "broker", "cause": "process-down", "notes": "it's “down”"}
+        first.wait_for("answer submitted")
+        first.type("\x03")
+        first.wait_for("Leave the run going, or reset the lab?")
+        first.type("reset\n")
+        assert first.wait_end() == 0
         assert records(lab).active() is None
         assert lab.stack.status()[1].healthy
 
