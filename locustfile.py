@@ -15,8 +15,8 @@ from pathlib import Path
 from locust import FastHttpUser, constant_throughput, events, task
 from prometheus_client import Counter, Histogram, start_http_server
 
-RATE = float(os.environ.get("LOAD_RATE", 20))
-USERS = int(os.environ.get("LOAD_USERS", 10))
+RATE = float(os.environ.get("LOAD_RATE", "20"))
+USERS = int(os.environ.get("LOAD_USERS", "10"))
 LEDGER = Path(os.environ.get("LOAD_LEDGER", ".lab/run/ledger/acknowledged-load.jsonl"))
 METRICS_PORT = os.environ.get("LOAD_METRICS_PORT")
 BATCH_SIZE = 5

@@ -16,8 +16,15 @@ from lab.settings import LabSettings
 from lab.stack import baseline, health, logtail, ports
 from lab.stack.base import Progress, Status
 from lab.stack.programs import (
-    MAX_CONSUMERS, RABBITMQ_BIN, Program, broker_environment, consumer_names, launched, programs,
-    write_targets)
+    MAX_CONSUMERS,
+    RABBITMQ_BIN,
+    Program,
+    broker_environment,
+    consumer_names,
+    launched,
+    programs,
+    write_targets,
+)
 from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
 
 # Started in this order: each group waits for the health of the one before.

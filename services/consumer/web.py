@@ -1,11 +1,12 @@
 """The consumer's HTTP side: metrics and health, from a thread of its own."""
 
 import threading
-from datetime import UTC, datetime
 
 from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from services.messaging.health import add_health
 
 from .settings import ConsumerSettings
 from .worker import Worker
@@ -28,25 +29,10 @@ def serve(settings: ConsumerSettings, worker: Worker) -> None:
 def create_app(worker: Worker) -> Flask:
     """The WSGI application."""
     app = Flask("consumer")
-
-    @app.get("/health")
-    @app.get("/health/ready")
-    def health():
-        reason = worker.trouble()
-        if reason:
-            return {"status": "unhealthy", "reason": reason, "timestamp": _now()}, 503
-        return {"status": "healthy", "timestamp": _now()}
-
-    @app.get("/health/live")
-    def live():
-        return {"status": "healthy", "timestamp": _now()}
+    add_health(app, worker.trouble)
 
     @app.get("/metrics")
     def metrics():
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -16,14 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pika
-from pika.channel import Channel
 from pika.adapters.select_connection import SelectConnection
+from pika.channel import Channel
 from pydantic import ValidationError
 
 from services.messaging import connection, topology
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.schema import (
-    ATTEMPT, DEAD_LETTER_ERROR, DEAD_LETTER_REASON, PUBLISHED_AT_MS, PUBLISHED_BY, Message)
+    ATTEMPT,
+    DEAD_LETTER_ERROR,
+    DEAD_LETTER_REASON,
+    PUBLISHED_AT_MS,
+    PUBLISHED_BY,
+    Message,
+)
 
 from . import metrics
 from .handler import process

@@ -1,13 +1,13 @@
 """The HTTP API. A 2xx is an honest promise: the broker has confirmed what it speaks of."""
 
 import time
-from datetime import UTC, datetime
 
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from services.messaging.health import add_health, now
 from services.messaging.schema import Message
 
 from . import metrics
@@ -46,6 +46,7 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
     """The WSGI application of one worker."""
     app = Flask("producer")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    add_health(app, publisher.trouble)
     _measure_requests(app)
     _answer_errors_as_json(app)
 
@@ -54,7 +55,7 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
         message = _parse(Message)
         [result] = publisher.publish([message])
         if result is Result.CONFIRMED:
-            return {"status": "success", "message_id": message.id, "timestamp": _now()}, 201
+            return {"status": "success", "message_id": message.id, "timestamp": now()}, 201
         return _failure(result, message_id=message.id)
 
     @app.post("/batch-produce")
@@ -76,28 +77,11 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
         worst = Result.UNKNOWN if Result.UNKNOWN in results else results[0]
         return _failure(worst, **report)
 
-    @app.get("/health")
-    @app.get("/health/ready")
-    def health():
-        reason = publisher.trouble()
-        if reason:
-            return {"status": "unhealthy", "reason": reason, "timestamp": _now()}, 503
-        return {"status": "healthy", "timestamp": _now()}
-
-    @app.get("/health/live")
-    def live():
-        return {"status": "healthy", "timestamp": _now()}
-
     @app.get("/metrics")
     def exposition():
         return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def _now() -> str:
-    """UTC in the form that the specification shows: 2024-01-01T00:00:00."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _parse(model: type[BaseModel]):
@@ -140,7 +124,7 @@ def _check_batch(messages: list[Message], limit: int) -> None:
 
 
 def _failure(result: Result, **more):
-    body = {"status": "error", "error": _ERRORS[result], **more, "timestamp": _now()}
+    body = {"status": "error", "error": _ERRORS[result], **more, "timestamp": now()}
     if result is Result.UNKNOWN:
         return body, 504
     return body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)}

@@ -2,8 +2,7 @@
 
 import os
 
-from prometheus_client import (
-    REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess)
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 PRODUCED = Counter("messages_produced", "Messages that the broker confirmed.")
 REQUEST_SECONDS = Histogram(
