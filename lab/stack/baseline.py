@@ -4,8 +4,6 @@ Set through the management API, which is the same for every form of the stack.
 https://www.rabbitmq.com/docs/management#http-api
 """
 
-import re
-from pathlib import Path
 from urllib.parse import quote
 
 import requests
@@ -13,7 +11,6 @@ import requests
 from lab.errors import LabError
 from lab.settings import LabSettings
 
-OLDEST_BROKER = (3, 10)  # the first with at-least-once dead-lettering
 TIMEOUT_SECONDS = 10
 
 POLICIES = {
@@ -29,14 +26,6 @@ POLICIES = {
         },
     },
 }
-
-
-def installed_broker_version() -> tuple[int, ...]:
-    """Version of the RabbitMQ that is installed, (0,) where it cannot be told."""
-    found = [re.findall(r"rabbitmq_server-([\d.]+)", path.name)
-             for path in Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")]
-    versions = [tuple(int(part) for part in match[0].strip(".").split(".")) for match in found if match]
-    return max(versions, default=(0,))
 
 
 class Management:

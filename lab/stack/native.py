@@ -17,10 +17,12 @@ from lab.stack import baseline, health, logtail, ports
 from lab.stack.base import Progress, Status
 from lab.stack.programs import (
     MAX_CONSUMERS,
+    OLDEST_BROKER,
     RABBITMQ_BIN,
     Program,
     broker_environment,
     consumer_names,
+    installed_broker_version,
     launched,
     programs,
     write_targets,
@@ -29,6 +31,8 @@ from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_fi
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager"]
+STATE_DEADLINE_SECONDS = 60
+STOPPED_STATES = {"STOPPED", "EXITED", "FATAL"}
 EVERYWHERE = [*INFRASTRUCTURE, "producer", "traffic"]  # and the consumers; the rest is started by faults
 
 
@@ -51,7 +55,10 @@ class NativeStack:
     def down(self, progress: Progress) -> None:
         if self._supervisor.is_running():
             progress("stopping everything")
-            self._resume_all()
+            # The clients and services first, so that none loses its broker while it shuts down.
+            self._stop_together([name for name in self._programs if name not in INFRASTRUCTURE])
+            self._stop_together([name for name in INFRASTRUCTURE if name != "epmd"])
+            self._stop_together(["epmd"])
             self._supervisor.shutdown()
         kill_marked(self._settings.run_dir)
 
@@ -114,7 +121,7 @@ class NativeStack:
             if self._state(name) in RUNNING_STATES:
                 self._rpc("stopProcess", name, False)
             self._signal_group(name, signal.SIGKILL)
-            self._wait_state(name, {"STOPPED", "EXITED", "FATAL"})
+            self._wait_state(name, STOPPED_STATES)
 
     def pause(self, service: str) -> None:
         for name in self._resolve(service):
@@ -236,7 +243,7 @@ class NativeStack:
         self._wait_healthy(names, time.monotonic() + longest)
 
     def _wait_state(self, name: str, states: set[str]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + STATE_DEADLINE_SECONDS
         while self._state(name) not in states:
             if time.monotonic() > deadline:
                 raise LabError(f"{name} stays {self._state(name)}")
@@ -251,9 +258,13 @@ class NativeStack:
             except ProcessLookupError:
                 pass
 
-    def _resume_all(self) -> None:
-        for name in self._programs:
+    def _stop_together(self, names: list[str]) -> None:
+        running = [name for name in names if self._state(name) in RUNNING_STATES]
+        for name in running:
             self._signal_group(name, signal.SIGCONT)
+            self._rpc("stopProcess", name, False)
+        for name in running:
+            self._wait_state(name, STOPPED_STATES)
 
     def _targets(self) -> None:
         write_targets(self._settings, self._running_consumers())
@@ -310,10 +321,10 @@ class NativeStack:
     def _check_broker_version(self) -> None:
         if not (RABBITMQ_BIN / "rabbitmq-server").exists():
             raise LabError("RabbitMQ is not installed: run `make setup`")
-        version = baseline.installed_broker_version()
-        if version < baseline.OLDEST_BROKER:
+        version = installed_broker_version()
+        if version < OLDEST_BROKER:
             raise LabError(f"RabbitMQ {'.'.join(map(str, version))} is too old: the lab needs "
-                           f"{'.'.join(map(str, baseline.OLDEST_BROKER))} or newer "
+                           f"{'.'.join(map(str, OLDEST_BROKER))} or newer "
                            "(at-least-once dead-lettering of quorum queues)")
 
 

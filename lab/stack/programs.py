@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,7 +18,17 @@ from lab.settings import ROOT, LabSettings, env_file
 TOOLS = ROOT / ".lab" / "tools"
 MAX_CONSUMERS = 10
 TRAFFIC_USERS = 10
-RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")  # Debian's own wrapper in /usr/sbin insists on its system user
+OLDEST_BROKER = (3, 10)  # the first with at-least-once dead-lettering of quorum queues
+
+
+def _rabbitmq_bin() -> Path:
+    """Where RabbitMQ's programs are; Debian's wrappers on the PATH insist on a system user of theirs."""
+    debian = Path("/usr/lib/rabbitmq/bin")
+    found = shutil.which("rabbitmq-server")
+    return debian if debian.exists() or found is None else Path(found).resolve().parent
+
+
+RABBITMQ_BIN = _rabbitmq_bin()
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,14 @@ def launched(settings: LabSettings, name: str) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def installed_broker_version() -> tuple[int, ...]:
+    """Version of the RabbitMQ that is installed, (0,) where it cannot be told."""
+    home = RABBITMQ_BIN.parent  # of a Debian package, or itself rabbitmq_server-<version>
+    names = [home.name, *(path.name for path in home.glob("lib/rabbitmq_server-*"))]
+    found = [re.fullmatch(r"rabbitmq_server-([\d.]+).*", name) for name in names]
+    return max((tuple(map(int, match[1].strip(".").split("."))) for match in found if match), default=(0,))
+
+
 def consumer_names(count: int = MAX_CONSUMERS) -> list[str]:
     return [f"consumer-{number}" for number in range(1, count + 1)]
 
@@ -109,7 +128,8 @@ def broker_environment(settings: LabSettings) -> dict[str, str]:
     home = settings.run_dir / "rabbitmq"
     return {
         "HOME": str(home),  # the Erlang cookie lives there
-        "RABBITMQ_NODENAME": "sre-lab@localhost",
+        "RABBITMQ_NODENAME": "sre-lab@127.0.0.1",  # an address: a bare machine may not know `localhost`
+        "RABBITMQ_USE_LONGNAME": "true",
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
         "RABBITMQ_CONF_ENV_FILE": str(home / "no-rabbitmq-env.conf"),  # not the system's

@@ -12,7 +12,7 @@ import requests
 
 from lab import settings as lab_settings
 from lab.errors import LabError
-from lab.stack import baseline, native
+from lab.stack import native
 from lab.stack.programs import consumer_names, toxiproxy_binary
 from lab.stack.supervisor import marked_processes
 from tests.conftest import Lab, private_lab, wait_until
@@ -186,7 +186,7 @@ def test_a_run_folder_with_a_space_works(tmp_path):
 
 def test_a_broker_that_is_too_old_or_missing_is_named(tmp_path, monkeypatch):
     with private_lab(tmp_path) as lab:
-        monkeypatch.setattr(baseline, "installed_broker_version", lambda: (3, 8, 9))
+        monkeypatch.setattr(native, "installed_broker_version", lambda: (3, 8, 9))
         with pytest.raises(LabError, match="3.8.9 is too old: the lab needs 3.10"):
             lab.stack.up(print)
         monkeypatch.setattr(native, "RABBITMQ_BIN", tmp_path)
