@@ -19,7 +19,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios submit hint grade reset test smoke clean requirements
+	load scenarios detect submit hint grade reset test smoke clean requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ scenario-%: ## run a scenario; SEED=number draws its parameters anew
 
 submit: ## answer: COMPONENT=... CAUSE=... NOTES='...'; asks for what is not given
 	@$(LAB) submit $(call option,component,COMPONENT) $(call option,cause,CAUSE) $(call option,notes,NOTES)
+
+detect: ## declare the incident: you have noticed it
+	@$(LAB) detect
 
 hint: ## take a hint; it costs points
 	@$(LAB) hint

@@ -73,7 +73,8 @@ def _is_over(scenario: scenarios.Scenario, run: Run, facts: grading_facts.Facts)
     if facts.mitigated(scenario):
         return bool(run.first("submission") or run.first("grade-requested"))
     # Whoever asks for the grade while the system recovers gets the time that the proof takes.
-    return bool(run.first("grade-requested")) and facts.steady_since(scenario) is None
+    is_proven = facts.steady_since(scenario) is None or facts.held_seconds(scenario) >= scenario.hold
+    return bool(run.first("grade-requested")) and is_proven
 
 
 def grade() -> dict:
