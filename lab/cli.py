@@ -97,8 +97,9 @@ def down(_settings, stack) -> None:
 
 @main.command()
 @with_stack
-def clean(_settings, stack) -> None:
+def clean(settings, stack) -> None:
     """Remove every process and file of this lab, whatever state it is in."""
+    runner.restore_settings(settings)
     stack.clean(progress)
     console.print("clean")
 
@@ -296,7 +297,7 @@ def grade() -> None:
     settings = lab_settings.load()
     records = Records(settings.run_dir)
     run = records.active()
-    if run is None:
+    if run is None or run.state == "graded":
         _show_last_grade(settings, records)
         return
     if run.injected_at is None:

@@ -110,6 +110,22 @@ def load() -> LabSettings:
         raise LabError(f"bad setting (in {path} or the environment):\n  " + "\n  ".join(problems)) from None
 
 
+# What the scenarios' faults, par times and scores rest on.
+_EXERCISE_KEYS = (
+    "CONFIRM_TIMEOUT", "CONSUMER_CONCURRENCY", "CONSUMER_EXTRA_DELAY", "CONSUMER_FAILURE_RATE", "CONSUMER_LINK",
+    "CONSUMER_PREFETCH", "LAB_CONSUMERS", "LAB_TRAFFIC_RATE", "MAX_ATTEMPTS", "PRODUCER_LINK", "PRODUCER_WORKERS",
+    "RABBITMQ_HEARTBEAT", "RETRY_BASE_DELAY")
+
+
+def check_for_exercise() -> None:
+    """Raises LabError when a setting differs on which comparable exercises rest."""
+    usual, present = dotenv_values(EXAMPLE_FILE), dotenv_values(env_file()) | os.environ
+    changed = [key for key in _EXERCISE_KEYS if present.get(key, usual[key]) != usual[key]]
+    if changed:
+        raise LabError("an exercise needs its usual settings, so that scores can be compared:\n" + "\n".join(
+            f"  {key} is {present[key]}: lab set {key}={usual[key]}" for key in changed))
+
+
 def change(key: str, value: str) -> None:
     """Set one key in the settings file, keeping everything else as it is.
 

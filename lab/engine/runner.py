@@ -34,7 +34,10 @@ def run(number: int, seed: int | None) -> Run:
     active = records.active()
     if active is not None:
         _check_resumable(active, scenario)
-        return resume(settings, records, active)
+        if active.state == "injected":
+            return resume(settings, records, active)
+        drop(records)  # its engine died while it checked, or while it reset
+    lab_settings.check_for_exercise()
     seed = experiment.new_seed() if seed is None else seed
     scenario = scenarios.load(number, seed)
     show = view.current()
@@ -60,6 +63,18 @@ def drop(records: Records) -> None:
     if run is not None:
         records.set_state(run.id, "reset")
     reset.to_baseline(view.current().progress, run.settings_before if run else None)
+
+
+def restore_settings(settings: LabSettings) -> None:
+    """Take back what a run that is on let the person change in the settings file, before its record goes."""
+    if not (settings.run_dir / "lab.sqlite").exists():
+        return
+    try:
+        run = Records(settings.run_dir).active()
+    except LabError:
+        return  # a damaged record remembers nothing
+    if run is not None:
+        lab_settings.env_file().write_text(run.settings_before)
 
 
 def _check_resumable(active: Run, scenario: scenarios.Scenario) -> None:

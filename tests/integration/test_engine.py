@@ -147,6 +147,22 @@ def test_an_unknown_scenario_lists_what_there_is(tmp_path):
         assert "there are: 1, 2, 3" in refused(lab, "scenario", "99")
 
 
+def test_clean_in_the_middle_of_a_run_takes_back_what_the_candidate_set(tmp_path):
+    with private_lab(tmp_path) as lab:
+        before = lab.env_file.read_text()
+        run = records(lab).begin(1, 1, before)
+        records(lab).set_state(run.id, "injected")
+        lab.command("set", "CONSUMER_LINK=standby")
+        assert lab.env_file.read_text() != before
+        lab.command("clean")
+        assert lab.env_file.read_text() == before
+
+
+def test_an_exercise_insists_on_the_usual_settings(tmp_path):
+    with private_lab(tmp_path, CONSUMER_PREFETCH=100) as lab:
+        assert "lab set CONSUMER_PREFETCH=10" in refused(lab, "scenario", "1")
+
+
 def test_an_exported_experiment_runs_under_chaos_run(tmp_path):
     with private_lab(tmp_path) as lab:
         lab.command("up")
