@@ -29,6 +29,8 @@ from services.messaging.schema import (
     PUBLISHED_AT_MS,
     PUBLISHED_BY,
     Message,
+    is_undecodable,
+    problems,
 )
 
 from . import metrics
@@ -143,13 +145,10 @@ class Worker:
                 self._pool.submit(self._work, delivery, message)
 
     def _reject_poison(self, delivery: Delivery, error: ValidationError) -> None:
-        undecodable = error.errors()[0]["type"] == "json_invalid"
-        reason = "undecodable" if undecodable else "invalid"
+        reason = "undecodable" if is_undecodable(error) else "invalid"
         metrics.PROCESSING_ERRORS.labels(reason).inc()
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
-            for problem in error.errors(include_url=False))
-        self._dead_letter(delivery, reason, problems)
+        details = "; ".join(f"{path}: {text}" for path, text in problems(error).items())
+        self._dead_letter(delivery, reason, details)
 
     def _drain_finished(self) -> None:
         """Act on every result that the threads handed over so far."""

@@ -1,8 +1,9 @@
 """The message: what clients post, what crosses the broker, and what the consumer accepts."""
 
+import math
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 # AMQP 0-9-1 carries message-id as a short string: 255 bytes at most (specification, 4.2.5.3).
 MAX_ID_BYTES = 255
@@ -26,10 +27,21 @@ def _fits_amqp(value: str) -> str:
     return value
 
 
-def _not_null(value: JsonValue) -> JsonValue:
+def _is_a_payload(value: JsonValue) -> JsonValue:
     if value is None:
         raise ValueError("must not be null")
+    if not _is_finite(value):
+        # They would be written as null: JSON has no such numbers (RFC 8259, 6).
+        raise ValueError("must not contain NaN, Infinity or a number that is too large")
     return value
+
+
+def _is_finite(value: JsonValue) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
 
 
 class Message(BaseModel):
@@ -38,7 +50,22 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     id: Annotated[str, Field(min_length=1), AfterValidator(_fits_amqp)]
-    payload: Annotated[JsonValue, AfterValidator(_not_null)]
+    payload: Annotated[JsonValue, AfterValidator(_is_a_payload)]
     processing_time: Annotated[
         float, Field(ge=0, le=MAX_PROCESSING_SECONDS, allow_inf_nan=False)
     ] = 0.0
+
+
+def is_undecodable(error: ValidationError) -> bool:
+    """Whether the text was no JSON at all, rather than JSON of another shape."""
+    return error.errors()[0]["type"] == "json_invalid"
+
+
+def problems(error: ValidationError) -> dict[str, str]:
+    """What is wrong with which field, for people: {"messages[3].id": "Field required"}."""
+    return {_path(problem["loc"]): problem["msg"].removeprefix("Value error, ") for problem in error.errors()}
+
+
+def _path(location: tuple) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.lstrip(".") or "body"

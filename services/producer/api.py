@@ -5,10 +5,10 @@ import time
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from services.messaging.health import add_health, now
-from services.messaging.schema import Message
+from services.messaging.schema import Message, is_undecodable, problems
 
 from . import metrics
 from .publisher import Publisher, Result
@@ -87,6 +87,8 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
 def _parse(model: type[BaseModel]):
     """The validated body, whatever content type the client declared."""
     body = request.get_data(cache=False)
+    if request.content_length is None and len(body) >= request.max_content_length:
+        raise RequestEntityTooLarge  # a chunked body is cut off there
     if not body.strip():
         raise BadRequest("the body is empty; send a JSON object")
     try:
@@ -96,17 +98,10 @@ def _parse(model: type[BaseModel]):
 
 
 def _bad_request(error: ValidationError) -> BadRequest:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    if problems[0]["type"] == "json_invalid":
-        return BadRequest(f"the body is not valid JSON: {problems[0]['msg']}")
-    fields = {_path(problem["loc"]): problem["msg"] for problem in problems}
+    fields = problems(error)
+    if is_undecodable(error):
+        return BadRequest(f"the body cannot be read: {fields['body']}")
     return BadRequest("; ".join(f"{path}: {text}" for path, text in fields.items()), fields)
-
-
-def _path(location: tuple) -> str:
-    """('messages', 3, 'id') as messages[3].id"""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.lstrip(".") or "body"
 
 
 def _check_batch(messages: list[Message], limit: int) -> None:

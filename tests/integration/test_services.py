@@ -22,7 +22,7 @@ def new_id() -> str:
 
 
 def post(lab, path: str, body, **options) -> requests.Response:
-    data = body if isinstance(body, (str, bytes)) else json.dumps(body)
+    data = json.dumps(body) if isinstance(body, (dict, list)) else body
     return requests.post(f"{lab.settings.producer_url}{path}", data=data, timeout=30, **options)
 
 
@@ -97,6 +97,11 @@ class TestProducer:
         ({"id": "x", "payload": "x", "processing_time": True}, "processing_time"),
         ('{"id": "x", "payload": "x", "processing_time": NaN}', "processing_time"),
         ({"id": "x", "payload": "x", "proccessing_time": 1}, "proccessing_time"),
+        ('{"id": "x", "payload": NaN}', "payload"),
+        ('{"id": "x", "payload": {"a": [1, -Infinity]}}', "payload"),
+        ('{"id": "x", "payload": [1e999]}', "payload"),
+        ('{"id": "x", "payload": "\\ud800"}', "JSON"),
+        ('{"id": "x", "payload": ' + "[" * 10_000, "JSON"),
     ])
     def test_a_bad_body_names_what_is_wrong(self, lab, body, named):
         answer = post(lab, "/produce", body)
@@ -121,6 +126,10 @@ class TestProducer:
         answer = post(lab, "/produce", {"id": "x", "payload": "x" * 2_000_000})
         assert answer.status_code == 413
         assert "1048576" in answer.json()["error"]
+
+    def test_a_chunked_body_that_is_too_large_is_refused(self, lab):
+        answer = post(lab, "/produce", iter([b'{"id": "x", "payload": "', *[b"x" * 65536] * 20, b'"}']))
+        assert answer.status_code == 413
 
     @pytest.mark.parametrize(("method", "path", "status"), [
         ("GET", "/produce", 405), ("POST", "/health", 405), ("GET", "/nowhere", 404)])

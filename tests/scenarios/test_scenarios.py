@@ -81,15 +81,15 @@ def test_doing_nothing_scores_at_most_10(played: Play):
     assert played.grade_with(None).score <= 10
 
 
-@pytest.mark.parametrize("other", NUMBERS)
-def test_the_answer_of_another_scenario_never_passes(played: Play, other: int):
-    if other == played.scenario.number:
-        pytest.skip("its own answer is the oracle's")
-    wrong = scenarios.load(other, SEED)
-    for command in wrong.oracle.commands:
-        played.lab.command(*command.split(), check=False)
-    grade = played.grade_with(wrong)
-    assert not grade.passed, grade
+def test_the_answer_of_another_scenario_never_passes(played: Play):
+    for other in NUMBERS:
+        if other == played.scenario.number:
+            continue
+        wrong = scenarios.load(other, SEED)
+        for command in wrong.oracle.commands:
+            played.lab.command(*command.split(), check=False)
+        grade = played.grade_with(wrong)
+        assert not grade.passed, grade
 
 
 def test_the_oracle_scores_at_least_95_and_the_lab_is_reset(played: Play):
