@@ -134,21 +134,31 @@ def change(key: str, value: str) -> None:
     """
     if key not in known_keys():
         raise LabError(f"{key} is no setting; see .env.example for what there is")
-    if "\n" in value:
+    if "\n" in value or "\r" in value:
         raise LabError(f"{key}: a value is one line")
+    if "${" in value:
+        raise LabError(f"{key}: a value cannot hold '${{', which stands for another variable in a settings file")
     path = env_file()
-    before = path.read_text() if path.exists() else ""
+    existed = path.exists()
+    if existed:
+        _check_file(path)
+    before = path.read_text() if existed else ""
     line = f"{key}={_quoted(value)}"
-    pattern = re.compile(rf"^(export\s+)?{key}\s*=.*$", re.MULTILINE)
+    # The value, quoted or bare, and what may follow it: a comment, which stays.
+    pattern = re.compile(rf"^(?:export\s+)?{key}[ \t]*=(?:'[^']*'|\"[^\"]*\"|[^#\n]*?)(?P<comment>[ \t]+#.*)?$",
+                         re.MULTILINE)
     if pattern.search(before):
-        after = pattern.sub(lambda _match: line, before)
+        after = pattern.sub(lambda match: line + (match["comment"] or ""), before)
     else:
         after = before + ("" if before.endswith("\n") or not before else "\n") + line + "\n"
     path.write_text(after)
     try:
         load()
     except LabError:
-        path.write_text(before)
+        if existed:
+            path.write_text(before)
+        else:
+            path.unlink()
         raise
 
 
@@ -165,9 +175,12 @@ def _check_file(path: Path) -> None:
         raise LabError(f"{path} cannot be read: {error}") from None
     known = known_keys()
     for binding in parse_stream(StringIO(text)):
-        line = binding.original.line
+        # A binding's text begins with the blank lines before it.
+        text_of_it = binding.original.string
+        blank = text_of_it[:len(text_of_it) - len(text_of_it.lstrip())]
+        line = binding.original.line + blank.count("\n")
         if binding.error or (binding.key and binding.value is None):
-            shown = binding.original.string.strip().splitlines()[0]
+            shown = text_of_it.strip().splitlines()[0]
             raise LabError(f"{path}, line {line}: cannot be read as KEY=value: {shown!r}")
         if binding.key and binding.key not in known:
             raise LabError(f"{path}, line {line}: {binding.key} is no setting; see .env.example for what there is")

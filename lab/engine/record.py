@@ -1,7 +1,7 @@
 """The record of runs, in SQLite in the run folder: it outlives an engine that was killed.
 
-States: checking, injected, graded, reset, aborted. A run is active while it is checking or
-injected, and only one may be.
+States: checking, injected, graded, reset, aborted. A run is active until it is reset
+or aborted, and only one may be.
 """
 
 import json
@@ -82,10 +82,16 @@ class Run:
     def engine_is_alive(self) -> bool:
         """Whether the process that runs this run still does (a pid alone may have been given again)."""
         try:
-            return self.engine_pid is not None and \
-                psutil.Process(self.engine_pid).create_time() == self.engine_born
+            if self.engine_pid is None:
+                return False
+            process = psutil.Process(self.engine_pid)
+            return process.create_time() == self.engine_born and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+def _this_process() -> tuple[int, float]:
+    return os.getpid(), psutil.Process().create_time()
 
 
 class Records:
@@ -118,20 +124,20 @@ class Records:
         try:
             with self._database() as database:
                 cursor = database.execute(
-                    "INSERT INTO runs (scenario, seed, state, started_at, settings_before) "
-                    "VALUES (?, ?, 'checking', ?, ?)", (scenario, seed, time.time(), settings_before))
+                    "INSERT INTO runs (scenario, seed, state, started_at, settings_before, engine_pid, engine_born) "
+                    "VALUES (?, ?, 'checking', ?, ?, ?, ?)",
+                    (scenario, seed, time.time(), settings_before, *_this_process()))
         except sqlite3.IntegrityError:
             active = self.active()
-            raise LabError(f"run {active.id} of scenario {active.scenario} is on: finish it (lab grade), "
-                           "or end it (lab reset)") from None
-        self.take_over(cursor.lastrowid)
+            which = f"run {active.id} of scenario {active.scenario}" if active else "another run"
+            raise LabError(f"{which} is on: finish it (lab grade), or end it (lab reset)") from None
         return self.get(cursor.lastrowid)
 
     def take_over(self, run_id: int) -> None:
         """This process runs that run from now on."""
         with self._database() as database:
             database.execute("UPDATE runs SET engine_pid = ?, engine_born = ? WHERE id = ?",
-                             (os.getpid(), psutil.Process().create_time(), run_id))
+                             (*_this_process(), run_id))
 
     def get(self, run_id: int) -> Run:
         with self._database() as database:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lab.errors import LabError
 from lab.faults import Fault
@@ -16,6 +16,8 @@ from lab.grading.answers import CAUSES, COMPONENTS
 from lab.settings import ROOT
 
 FOLDER = ROOT / "scenarios"
+# Detection, mitigation and integrity give 50; a pass is 70 (lab/grading/rubric.py).
+MOST_FOR_WRONG_ANSWERS = 19
 
 
 class _Part(BaseModel):
@@ -55,6 +57,14 @@ class Truth(_Part):
     partial_causes: dict[Cause, Annotated[int, Field(ge=0, le=19)]] = {}
     # Beside the SLOs, which must hold in every scenario.
     mitigated_when: list[StateCheck] = []
+
+    @model_validator(mode="after")
+    def _wrong_answers_do_not_pass(self) -> Self:
+        near = max(self.partial_components.values(), default=0) + max(self.partial_causes.values(), default=0)
+        if near > MOST_FOR_WRONG_ANSWERS:
+            raise ValueError(f"a wrong component and a wrong cause together may give at most "
+                             f"{MOST_FOR_WRONG_ANSWERS} points, not {near}: else a wrong answer could pass")
+        return self
 
 
 class Hint(_Part):
@@ -129,9 +139,11 @@ def load_folder(folder: Path, seed: int = 0) -> Scenario:
         if not needed.exists():
             raise LabError(f"{needed} is missing")
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text)
         content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path} cannot be read as UTF-8 text: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -139,46 +151,59 @@ def load_folder(folder: Path, seed: int = 0) -> Scenario:
     if not isinstance(content, dict):
         raise LabError(f"{path}: must be a mapping of fields; see scenarios/schema.json")
     try:
-        content["faults"] = draw(content.get("faults"), random.Random(seed))
+        content["faults"] = draw(content.get("faults"), random.Random(seed), ("faults",))
         scenario = Scenario.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"{path}, line {_line(tree, problem['loc'])}: "
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"{path}, line {_line(tree, _without_tag(problem['loc']))}: "
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()]
         raise LabError("\n".join(problems)) from None
     except DrawError as error:
-        raise LabError(f"{path}, line {_line(tree, ('faults',))}: faults: {error}") from None
+        where = ".".join(map(str, error.location))
+        raise LabError(f"{path}, line {_line(tree, error.location)}: {where}: {error}") from None
     scenario._folder = folder
     return scenario
 
 
 class DrawError(Exception):
-    """A range or a choice from which nothing can be drawn."""
+    """A range or a choice from which nothing can be drawn; `location` is the path to it."""
+
+    def __init__(self, problem: str, location: tuple):
+        super().__init__(problem)
+        self.location = location
 
 
-def draw(value: Any, source: random.Random) -> Any:
-    """Replace every {range: [low, high]} and {choice: [...]} by what `source` draws from it."""
+def draw(value: Any, source: random.Random, location: tuple = ()) -> Any:
+    """Replace every {range: [low, high]} and {choice: [...]} by what `source` draws from it.
+
+    `location` is the path to `value`. Raises DrawError.
+    """
     if isinstance(value, dict):
         if set(value) == {"range"}:
-            return _draw_range(value["range"], source)
+            return _draw_range(value["range"], source, location)
         if set(value) == {"choice"}:
             if not isinstance(value["choice"], list) or not value["choice"]:
-                raise DrawError("choice needs a list with at least one entry")
+                raise DrawError("choice needs a list with at least one entry", location)
             return source.choice(value["choice"])
-        return {key: draw(inner, source) for key, inner in value.items()}
+        return {key: draw(inner, source, (*location, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [draw(inner, source) for inner in value]
+        return [draw(inner, source, (*location, index)) for index, inner in enumerate(value)]
     return value
 
 
-def _draw_range(ends: Any, source: random.Random) -> int | float:
+def _draw_range(ends: Any, source: random.Random, location: tuple) -> int | float:
     match ends:
         case [int() as low, int() as high] if low <= high:
             return source.randint(low, high)
         case [int() | float() as low, int() | float() as high] if low <= high:
             return round(source.uniform(low, high), 3)
-    raise DrawError(f"range needs two numbers, the lower first, not {ends!r}")
+    raise DrawError(f"range needs two numbers, the lower first, not {ends!r}", location)
+
+
+def _without_tag(location: tuple) -> tuple:
+    """The path in the file: pydantic puts the kind of a fault into it, after the fault's index."""
+    return location[:2] + location[3:] if location[0] == "faults" else location
 
 
 def _line(node: yaml.Node, location: tuple) -> int:
@@ -187,8 +212,7 @@ def _line(node: yaml.Node, location: tuple) -> int:
     for part in location:
         child = next(_children(node, part), None)
         if child is None:
-            # Discriminators of unions stand in the location, but not in the file.
-            continue
+            return line
         key, node = child
         line = key.start_mark.line + 1
     return line
@@ -202,5 +226,21 @@ def _children(node: yaml.Node, part: Any) -> Iterator[tuple[yaml.Node, yaml.Node
 
 
 def json_schema() -> dict:
-    """The JSON schema of `scenario.yaml`, for editors; every fault's value may also be drawn."""
-    return Scenario.model_json_schema()
+    """The JSON schema of `scenario.yaml`, for editors; every value of a fault may also be drawn."""
+    schema = Scenario.model_json_schema()
+    drawn = {"anyOf": [
+        {"type": "object", "required": [kind], "additionalProperties": False, "properties": {kind: {"type": "array"}}}
+        for kind in ("range", "choice")]}
+    schema["$defs"]["Drawn"] = drawn
+    for reference in schema["properties"]["faults"]["items"]["discriminator"]["mapping"].values():
+        properties = schema["$defs"][reference.removeprefix("#/$defs/")]["properties"]
+        for name in properties.keys() - {"kind", "attributes"}:
+            properties[name] = _or_drawn(properties[name])
+        if "attributes" in properties:
+            properties["attributes"]["additionalProperties"] = _or_drawn(
+                properties["attributes"]["additionalProperties"])
+    return schema
+
+
+def _or_drawn(schema: dict) -> dict:
+    return {"anyOf": [schema, {"$ref": "#/$defs/Drawn"}]}

@@ -1,8 +1,8 @@
 """Faults of the network: toxics on a link. https://github.com/Shopify/toxiproxy#toxics"""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from toxiproxy import Toxiproxy
 from toxiproxy.api import APIConsumer
 
@@ -11,8 +11,16 @@ from lab.settings import LabSettings
 from lab.stack.base import Stack
 
 Link = Literal["producer-link", "consumer-link", "producer-link-standby", "consumer-link-standby"]
-ToxicType = Literal[
-    "latency", "bandwidth", "slow_close", "timeout", "slicer", "limit_data", "reset_peer"]
+# The attributes of each type. https://github.com/Shopify/toxiproxy#toxics
+ATTRIBUTES = {
+    "latency": {"latency", "jitter"},
+    "bandwidth": {"rate"},
+    "slow_close": {"delay"},
+    "timeout": {"timeout"},
+    "slicer": {"average_size", "size_variation", "delay"},
+    "limit_data": {"bytes"},
+    "reset_peer": {"timeout"},
+}
 
 
 class Toxic(BaseModel):
@@ -22,10 +30,18 @@ class Toxic(BaseModel):
 
     kind: Literal["toxic"]
     link: Link
-    type: ToxicType
+    type: Literal[tuple(ATTRIBUTES)]
     stream: Literal["upstream", "downstream"] = "downstream"
     toxicity: float = Field(1.0, ge=0, le=1)
-    attributes: dict[str, int] = {}
+    attributes: dict[str, Annotated[int, Field(ge=0)]] = {}
+
+    @field_validator("attributes")
+    @classmethod
+    def _known(cls, attributes: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        known = ATTRIBUTES.get(info.data.get("type"), set(attributes))
+        if unknown := set(attributes) - known:
+            raise ValueError(f"no attribute {', '.join(sorted(unknown))}; there is: {', '.join(sorted(known))}")
+        return attributes
 
     def inject(self, settings: LabSettings, _stack: Stack) -> None:
         proxy = toxiproxy(settings).get_proxy(self.link)

@@ -1,0 +1,333 @@
+"""The grade: what earns points, what never does, and what Prometheus' measurements prove."""
+
+import itertools
+import json
+from collections.abc import Callable
+
+import pytest
+from pydantic import ValidationError
+
+from lab import slo
+from lab.engine import scenario as scenarios
+from lab.engine.record import Event, Run
+from lab.engine.scenario import Scenario, StateCheck
+from lab.grading import facts as grading_facts
+from lab.grading.answers import CAUSES, COMPONENTS
+from lab.grading.facts import Breach, Facts, StateResult
+from lab.grading.ledger import Account
+from lab.grading.rubric import PASS, Grade, grade
+
+INJECTED = 1_700_000_000.0
+TRUTH = {"component": "broker", "cause": "process-down"}
+WRONG = {"component": "clients", "cause": "latency"}
+AVAILABILITY, FRESHNESS = slo.objectives()[:2]
+
+
+def a_scenario(**truth) -> Scenario:
+    return Scenario.model_validate({
+        "title": "A scenario", "tier": 1, "par_time": 600, "time_limit": 1800,
+        "impact_within": 60, "detect_within": 300, "hold": 30,
+        "faults": [{"kind": "service", "service": "rabbitmq", "action": "kill"}],
+        "truth": {**TRUTH, "explanation": "It was killed.", **truth},
+        "alerts": [], "oracle": {"commands": []},
+    })
+
+
+def event(seconds: float, kind: str, **data) -> Event:
+    """Something that happened so many seconds after the injection."""
+    return Event(INJECTED + seconds, kind, data)
+
+
+def answer(seconds: float = 120, **given) -> Event:
+    return event(seconds, "submission", **(TRUTH | given))
+
+
+def breach(first: float, last: float, objective: slo.Slo = AVAILABILITY) -> Breach:
+    return Breach(objective, INJECTED + first, INJECTED + last, 0.5)
+
+
+def measured(*breaches: Breach, at: float, states: tuple[StateResult, ...] = ()) -> Facts:
+    return Facts(INJECTED, INJECTED + at, breaches, states)
+
+
+BROKEN = measured(breach(20, 200), at=200)
+# Whole again 102 s after the injection, and long enough.
+RESTORED = measured(breach(20, 100), at=140)
+
+
+def an_account(**counts) -> Account:
+    return Account(**({"acknowledged": 50, "processed": 50, "duplicated": 0, "dead_lettered": 0,
+                       "in_flight": 0, "lost": 0, "discarded": 0} | counts))
+
+
+SCENARIO = a_scenario()
+INTACT = an_account()
+
+
+def graded(*events: Event, facts: Facts = RESTORED, account: Account = INTACT, scenario: Scenario = SCENARIO) -> Grade:
+    run = Run(1, 1, 7, "injected", INJECTED, None, None, "", events)
+    return grade(scenario, run, facts, account)
+
+
+def points(grade: Grade) -> dict[str, int]:
+    return {line.title: line.points for line in grade.lines}
+
+
+def evidence(grade: Grade, title: str) -> str:
+    return next(line.evidence for line in grade.lines if line.title == title)
+
+
+# -- the whole ------------------------------------------------------------------------------------
+
+
+def test_a_perfect_run_gets_100():
+    perfect = graded(event(60, "detection"), answer(120))
+    assert points(perfect) == {"Detection": 10, "Localization": 20, "Root cause": 20,
+                               "Mitigation": 30, "Integrity": 10, "Speed": 10}
+    assert perfect.score == 100 and perfect.passed
+    assert (perfect.time_to_detect, perfect.time_to_restore) == (60, 102)
+
+
+def test_nothing_done_gets_nothing():
+    nothing = graded(facts=BROKEN)
+    assert nothing.score == 0 and not nothing.passed
+    assert (nothing.time_to_detect, nothing.time_to_restore) == (None, None)
+
+
+def test_only_declaring_the_incident_gets_no_more_than_10():
+    assert graded(event(30, "detection"), facts=BROKEN).score == 10
+
+
+def test_every_line_rests_on_evidence_and_the_grade_is_plain_json():
+    for one in (graded(facts=BROKEN), graded(answer(), answer(130), event(5, "hint", cost=5))):
+        assert all(line.evidence for line in one.lines)
+        assert json.loads(json.dumps(one.as_dict()))["score"] == one.score
+
+
+def best_score_of_a_wrong_answer(scenario: Scenario) -> int:
+    """Everything else is perfect."""
+    truth = scenario.truth
+    wrong = itertools.product(COMPONENTS.keys() - {truth.component}, CAUSES.keys() - {truth.cause})
+    return max(graded(event(0, "detection"), answer(1, component=component, cause=cause), scenario=scenario).score
+               for component, cause in wrong)
+
+
+@pytest.mark.parametrize("scenario", [
+    SCENARIO,
+    *(scenarios.load(number) for number in scenarios.folders()),
+], ids=lambda scenario: scenario.title)
+def test_a_wrong_component_and_a_wrong_cause_never_pass(scenario):
+    assert best_score_of_a_wrong_answer(scenario) < PASS
+
+
+def test_partial_points_that_would_let_a_wrong_answer_pass_are_refused():
+    with pytest.raises(ValidationError, match="a wrong answer could pass"):
+        a_scenario(partial_components={"producer": 10}, partial_causes={"latency": 10})
+
+
+# -- the answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given, localization, root_cause", [
+    ({}, 20, 20),
+    ({"component": "producer"}, 7, 20),
+    ({"cause": "crash-loop"}, 20, 11),
+    ({"component": "producer", "cause": "crash-loop"}, 7, 11),
+    (WRONG, 0, 0),
+])
+def test_near_answers_get_the_points_that_the_scenario_states(given, localization, root_cause):
+    near = a_scenario(partial_components={"producer": 7}, partial_causes={"crash-loop": 11})
+    found = graded(answer(**given), scenario=near)
+    assert (points(found)["Localization"], points(found)["Root cause"]) == (localization, root_cause)
+    assert ("is near" in evidence(found, "Localization")) == (localization == 7)
+    assert ("is near" in evidence(found, "Root cause")) == (root_cause == 11)
+
+
+def test_the_last_answer_counts_and_each_further_one_costs_5():
+    found = graded(event(60, "detection"), answer(80, **WRONG), answer(90), answer(120))
+    assert points(found)["Root cause"] == 20
+    assert points(found)["Resubmission"] == -10
+    assert found.score == 90
+
+
+def test_hints_cost_what_they_cost():
+    found = graded(answer(), event(30, "hint", cost=5), event(40, "hint", cost=10))
+    assert (points(found)["Hint 1"], points(found)["Hint 2"]) == (-5, -10)
+    assert found.score == 85
+
+
+def test_a_score_is_never_negative():
+    assert graded(event(30, "hint", cost=50), facts=BROKEN).score == 0
+
+
+# -- times ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay, expected", [
+    (-20, 10), (0, 10), (300, 10), (360, 9), (600, 5), (840, 1), (900, 0), (5000, 0)])
+def test_late_detection_fades_from_the_first_symptom_on(delay, expected):
+    found = graded(event(100 + delay, "detection"), facts=measured(breach(100, 150), at=200))
+    assert points(found)["Detection"] == expected
+
+
+def test_without_a_symptom_detection_counts_from_the_injection():
+    found = graded(event(600, "detection"), facts=measured(at=700))
+    assert points(found)["Detection"] == 5
+
+
+def test_an_answer_is_a_detection_too_unless_there_was_one():
+    assert graded(answer(120)).time_to_detect == 120
+    assert graded(event(60, "detection"), answer(120)).time_to_detect == 60
+
+
+@pytest.mark.parametrize("answered, last_breach, expected", [
+    (120, 100, 10), (600, 100, 10), (100, 598, 10), (660, 100, 9), (900, 100, 5), (100, 898, 5), (1140, 100, 1),
+    (1200, 100, 0), (1700, 100, 0)])
+def test_a_late_solution_fades_by_its_later_half(answered, last_breach, expected):
+    facts = measured(breach(20, last_breach), at=1750)
+    assert points(graded(answer(answered), facts=facts))["Speed"] == expected
+
+
+@pytest.mark.parametrize("events, facts", [
+    ((answer(component="clients"),), RESTORED), ((answer(),), BROKEN), ((), RESTORED)],
+    ids=["wrong component", "not restored", "no answer"])
+def test_only_a_solution_is_fast(events, facts):
+    assert points(graded(*events, facts=facts))["Speed"] == 0
+
+
+def test_mending_before_any_symptom_restores_at_once():
+    early = graded(answer(30), facts=measured(at=100))
+    assert early.time_to_restore == 0
+    assert early.score == 100
+
+
+# -- integrity ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counts, says", [
+    ({"lost": 3}, "50 acknowledged, 50 processed, 0 dead-lettered, 0 in flight, 3 lost"),
+    ({"dead_lettered": 9, "discarded": 7}, "9 dead-lettered, 0 in flight, 0 lost, 7 discarded"),
+])
+def test_what_is_gone_costs_the_integrity(counts, says):
+    found = graded(answer(), account=an_account(**counts))
+    assert found.score == 90
+    assert points(found)["Integrity"] == 0
+    assert says in evidence(found, "Integrity")
+
+
+def test_duplicates_and_messages_on_their_way_cost_nothing():
+    assert graded(answer(), account=an_account(duplicated=5, in_flight=4, dead_lettered=3)).score == 100
+
+
+def test_integrity_is_no_merit_of_who_does_nothing():
+    assert points(graded(event(60, "detection")))["Integrity"] == 0
+
+
+# -- mitigation -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("facts, mitigated", [
+    (measured(breach(20, 100), at=100), False),
+    (measured(breach(20, 100), at=103), False),
+    (measured(breach(20, 100), at=131), False),
+    (measured(breach(20, 100), at=132), True),
+    (measured(breach(20, 100), breach(30, 120, FRESHNESS), at=140), False),
+    (measured(breach(20, 100), breach(30, 120, FRESHNESS), at=152), True),
+    (measured(at=40), False),
+    (measured(at=89), False),
+    (measured(at=90), True),
+], ids=["a breach lasts", "a moment later", "before the hold", "after the hold", "another breach", "after both",
+        "no breach yet", "no breach, before the hold", "no breach by then"])
+def test_the_objectives_must_hold_for_a_while_by_when_the_fault_would_show(facts, mitigated):
+    found = graded(answer(), facts=facts)
+    assert points(found)["Mitigation"] == (30 if mitigated else 0)
+    assert (found.time_to_restore is not None) == mitigated
+
+
+@pytest.mark.parametrize("at, since", [(100, None), (103, None), (104, 102), (900, 102)])
+def test_the_system_is_whole_once_a_good_measurement_follows_the_breach(at, since):
+    assert measured(breach(20, 100), at=at).steady_since(SCENARIO) == (since and INJECTED + since)
+
+
+@pytest.mark.parametrize("value, expected", [(1, 30), (0, 0), (None, 0)])
+def test_a_state_that_is_not_as_needed_denies_the_mitigation(value, expected):
+    check = StateCheck(title="the broker runs", query="up", comparison="==", value=1)
+    found = graded(answer(), facts=measured(breach(20, 100), at=140, states=(StateResult(check, value),)))
+    assert points(found)["Mitigation"] == expected
+    verdict = "as needed" if expected else "needed == 1"
+    assert f"the broker runs: up = {value} ({verdict})" in evidence(found, "Mitigation")
+
+
+def test_the_evidence_of_a_mitigation_names_query_objective_and_hold():
+    found = evidence(graded(answer()), "Mitigation")
+    assert f"{AVAILABILITY.query} left its objective (>= 0.99)" in found
+    assert "at worst 0.5" in found
+    assert "held for 38 of 30 s" in found
+
+
+# -- what Prometheus measured ---------------------------------------------------------------------
+
+LENGTH = 100
+
+
+class FakePrometheus:
+    """Answers by function: `measurement(objective, seconds)` is a value, or None where there is none."""
+
+    def __init__(self, measurement: Callable[[str, int], float | None], **values: float):
+        self._measurement = measurement
+        self._values = values
+
+    def series(self, query: str, start: float, end: float, step: float) -> list[tuple[float, float]]:
+        [name] = [objective.name for objective in slo.objectives() if objective.query == query]
+        values = {passed: self._measurement(name, passed) for passed in range(0, int(end - start) + 1, int(step))}
+        return [(start + passed, value) for passed, value in values.items() if value is not None]
+
+    def value(self, query: str) -> float | None:
+        return self._values.get(query.split(":")[0])
+
+
+def good(name: str, _seconds: int) -> float:
+    return 1.0
+
+
+def measure(measurement: Callable[[str, int], float | None], **values: float) -> Facts:
+    prometheus = FakePrometheus(measurement, **({"client": 20.0} | values))
+    scenario = a_scenario(mitigated_when=[{"title": "it runs", "query": "up", "comparison": "==", "value": 1}])
+    return grading_facts.measure(prometheus, scenario, INJECTED, INJECTED + LENGTH, traffic_rate=20)
+
+
+def test_good_measurements_are_no_breach():
+    facts = measure(good, up=1)
+    assert (facts.breaches, facts.impact_at, facts.last_breach_at) == ((), None, None)
+    assert facts.mitigated(SCENARIO)
+
+
+@pytest.mark.parametrize("name, values, worst", [
+    ("availability", {20: 0.98, 22: 0.4, 40: 0.9}, 0.4), ("freshness", {20: 11, 22: 60, 40: 10.5}, 60)])
+def test_a_breach_is_from_the_first_to_the_last_bad_value(name, values, worst):
+    [found] = measure(lambda of, seconds: values.get(seconds, 1.0) if of == name else 1.0).breaches
+    assert (found.slo.name, found.first_at, found.last_at, found.worst) == (name, INJECTED + 20, INJECTED + 40, worst)
+
+
+def test_a_value_just_at_its_objective_is_good():
+    limits = {objective.name: objective.objective for objective in slo.objectives()}
+    assert measure(lambda name, _seconds: limits[name]).breaches == ()
+
+
+@pytest.mark.parametrize("first, last, bad_at", [
+    (30, 36, None), (30, 38, 40), (0, 8, None), (0, 10, 12),
+    (92, LENGTH, None), (90, LENGTH, LENGTH), (0, LENGTH, LENGTH),
+], ids=["a late scrape", "a hole", "a late start", "a hole at the start", "a late end", "a hole at the end", "nothing"])
+def test_holes_in_the_measurements_are_breaches(first, last, bad_at):
+    facts = measure(lambda _name, seconds: None if first <= seconds <= last else 1.0, up=1)
+    assert facts.last_breach_at == (INJECTED + bad_at if bad_at else None)
+    assert all(breach.worst is None for breach in facts.breaches)
+    assert facts.mitigated(SCENARIO) == (bad_at != LENGTH)
+
+
+@pytest.mark.parametrize("values, mitigated", [
+    ({"up": 1}, True), ({"up": 0}, False), ({}, False),
+    ({"up": 1, "client": 10.0}, True), ({"up": 1, "client": 9.9}, False),
+], ids=["as needed", "otherwise", "no value", "half of the traffic", "less traffic"])
+def test_the_states_are_asked_for_and_the_traffic_must_flow(values, mitigated):
+    assert measure(good, **values).mitigated(SCENARIO) == mitigated

@@ -1,0 +1,187 @@
+"""The settings file: what is refused and with which words, how it is changed, and that the example is complete."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from lab import settings
+from lab.errors import LabError
+from lab.settings import EXAMPLE_FILE, LabSettings
+from services.consumer.settings import ConsumerSettings
+from services.producer.settings import ProducerSettings
+
+KINDS = [LabSettings, ProducerSettings, ConsumerSettings]
+# Only the stack sets these: each consumer has a name of its own, and all write to the run folder.
+SET_BY_THE_STACK = {"CONSUMER_NAME", "LEDGER_DIR"}
+
+
+@pytest.fixture(autouse=True)
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of a settings file, which is not there yet, and an environment that sets nothing else."""
+    for key in settings.known_keys() | SET_BY_THE_STACK:
+        monkeypatch.delenv(key, raising=False)
+    path = tmp_path / "env"
+    monkeypatch.setenv("ENV_FILE", str(path))
+    return path
+
+
+def refusal() -> str:
+    """What is said when the settings are loaded."""
+    with pytest.raises(LabError) as caught:
+        settings.load()
+    return str(caught.value)
+
+
+# -- loading --------------------------------------------------------------------------------------
+
+
+def test_without_a_file_the_defaults_hold():
+    assert settings.load() == LabSettings(_env_file=None)
+
+
+def test_the_file_is_read(env_file):
+    env_file.write_text("# comment\n\nexport LAB_CONSUMERS=3\nRABBITMQ_PASS='two words'\nLAB_RUN_DIR=/elsewhere\n")
+    found = settings.load()
+    assert (found.lab_consumers, found.rabbitmq_pass) == (3, "two words")
+    assert found.ledger_dir == Path("/elsewhere/ledger")
+
+
+@pytest.mark.parametrize("text, line, says", [
+    ("# comment\nRABBITMQ PORT 5\n", 2, "cannot be read as KEY=value: 'RABBITMQ PORT 5'"),
+    ("LOG_LEVEL=INFO\nLAB_CONSUMERS\n", 2, "cannot be read as KEY=value: 'LAB_CONSUMERS'"),
+    ("LOG_LEVEL='INFO\n", 1, "cannot be read as KEY=value: \"LOG_LEVEL='INFO\""),
+    ("=5\n", 1, "cannot be read as KEY=value: '=5'"),
+    ("\0\1\n", 1, "cannot be read as KEY=value: "),
+    ("LOG_LEVEL=INFO\nLAB_CONSUMER=2\n", 2, "LAB_CONSUMER is no setting; see .env.example"),
+    ("lab_consumers=2\n", 1, "lab_consumers is no setting; see .env.example"),
+    ("LOG_LEVEL=INFO\n\n\nLAB_CONSUMER=2\n", 4, "LAB_CONSUMER"),
+    ("\nRABBITMQ PORT 5\n", 2, "cannot be read"),
+])
+def test_a_line_that_is_wrong_is_named(env_file, text, line, says):
+    env_file.write_text(text)
+    assert refusal().startswith(f"{env_file}, line {line}: {says}")
+
+
+@pytest.mark.parametrize("key, value", [
+    ("LAB_CONSUMERS", "11"), ("LAB_CONSUMERS", "0"), ("LAB_CONSUMERS", "two"), ("LAB_CONSUMERS", ""),
+    ("LAB_TRAFFIC_RATE", "0"), ("LAB_UP_DEADLINE", "nan"), ("PRODUCER_PORT", "65536"), ("LAB_STACK", "docker"),
+])
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_a_value_that_is_wrong_is_named(env_file, monkeypatch, where, key, value):
+    if where == "file":
+        env_file.write_text(f"{key}={value}\n")
+    else:
+        monkeypatch.setenv(key, value)
+    assert f"in {env_file} or the environment" in refusal()
+    assert f"\n  {key}={value!r}: Input should be " in refusal()
+
+
+def test_a_file_that_cannot_be_read_is_named(env_file):
+    env_file.write_bytes(b"\x7fELF\xff\xfe")
+    assert refusal().startswith(f"{env_file} cannot be read: ")
+    env_file.unlink()
+    env_file.mkdir()
+    assert refusal().startswith(f"{env_file} cannot be read: ")
+
+
+# -- changing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before, after", [
+    ("# one\nLOG_LEVEL=INFO\n\n# two\nLAB_CONSUMERS=1\n# three\n",
+     "# one\nLOG_LEVEL=INFO\n\n# two\nLAB_CONSUMERS=2\n# three\n"),
+    ("export LAB_CONSUMERS = '1'\nLOG_LEVEL=INFO\n", "LAB_CONSUMERS=2\nLOG_LEVEL=INFO\n"),
+    ("# LAB_CONSUMERS=1\n", "# LAB_CONSUMERS=1\nLAB_CONSUMERS=2\n"),
+    ("LOG_LEVEL=INFO", "LOG_LEVEL=INFO\nLAB_CONSUMERS=2\n"),
+    ("", "LAB_CONSUMERS=2\n"),
+    ("LAB_CONSUMERS=1  # one is enough\n", "LAB_CONSUMERS=2  # one is enough\n"),
+])
+def test_a_change_touches_nothing_but_its_line(env_file, before, after):
+    env_file.write_text(before)
+    settings.change("LAB_CONSUMERS", "2")
+    assert env_file.read_text() == after
+    assert settings.load().lab_consumers == 2
+
+
+def test_a_change_makes_the_file_where_there_is_none(env_file):
+    settings.change("LAB_CONSUMERS", "2")
+    assert env_file.read_text() == "LAB_CONSUMERS=2\n"
+
+
+@pytest.mark.parametrize("value", [
+    "", "plain", "two words", " around ", "it's", 'say "x"', "#", "a # b", "a\\b", "\\", "\\'", "\\n", "'", "''",
+    "$HOME", "$(id)", "`id`", "a=b", "%s", "tab\tin", "é☃", "!&|;<>*?~{}[]",
+])
+def test_a_value_comes_back_as_it_was_given(env_file, value):
+    shutil.copy(EXAMPLE_FILE, env_file)
+    settings.change("RABBITMQ_PASS", value)
+    assert settings.load().rabbitmq_pass == value
+    assert dotenv_values(env_file) == dotenv_values(EXAMPLE_FILE) | {"RABBITMQ_PASS": value}
+
+
+@pytest.mark.parametrize("value, written", [("a-b_c.d/e:f@g", "a-b_c.d/e:f@g"), ("a b", "'a b'"), ("#", "'#'")])
+def test_only_what_needs_quotes_gets_them(env_file, value, written):
+    settings.change("RABBITMQ_PASS", value)
+    assert env_file.read_text() == f"RABBITMQ_PASS={written}\n"
+
+
+@pytest.mark.parametrize("before", [b"# comment\nLAB_CONSUMERS=1\n", b"LOG_LEVEL=INFO"])
+@pytest.mark.parametrize("key, value, says", [
+    ("LAB_CONSUMER", "2", "LAB_CONSUMER is no setting"),
+    ("LAB_CONSUMERS", "11", "LAB_CONSUMERS='11': Input should be less than or equal to 10"),
+])
+def test_a_refused_change_leaves_the_file_as_it_was(env_file, before, key, value, says):
+    env_file.write_bytes(before)
+    with pytest.raises(LabError, match=re.escape(says)):
+        settings.change(key, value)
+    assert env_file.read_bytes() == before
+
+
+def test_a_refused_change_makes_no_file(env_file):
+    with pytest.raises(LabError):
+        settings.change("LAB_CONSUMERS", "11")
+    assert not env_file.exists()
+
+
+@pytest.mark.parametrize("content", [
+    b"LAB_CONSUMER=1\n",
+    b"\x7fELF\xff\xfe",
+])
+def test_a_file_that_is_broken_already_is_not_changed(env_file, content):
+    env_file.write_bytes(content)
+    with pytest.raises(LabError, match=str(env_file)):
+        settings.change("LAB_CONSUMERS", "2")
+    assert env_file.read_bytes() == content
+
+
+def test_a_value_that_would_stand_for_another_variable_is_refused(env_file):
+    with pytest.raises(LabError, match="RABBITMQ_PASS: a value cannot hold"):
+        settings.change("RABBITMQ_PASS", "${HOME}")
+    assert not env_file.exists()
+
+
+def test_a_value_is_one_line(env_file):
+    with pytest.raises(LabError, match="RABBITMQ_PASS: a value is one line"):
+        settings.change("RABBITMQ_PASS", "two\nLAB_CONSUMERS=2")
+    assert not env_file.exists()
+
+
+# -- the example ----------------------------------------------------------------------------------
+
+
+def test_the_example_has_every_setting_and_no_other():
+    fields = {name.upper() for kind in KINDS for name in kind.model_fields}
+    assert set(dotenv_values(EXAMPLE_FILE)) == fields - SET_BY_THE_STACK
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_examples_values_are_the_defaults(kind):
+    assert kind(_env_file=EXAMPLE_FILE) == kind(_env_file=None)
+
+
+def test_the_example_is_a_good_settings_file(env_file):
+    shutil.copy(EXAMPLE_FILE, env_file)
+    assert settings.load() == LabSettings(_env_file=None)
