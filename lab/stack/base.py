@@ -22,7 +22,7 @@ class Status:
 class Stack(Protocol):
     """Every method raises LabError with what to do when it cannot do its work.
 
-    A service is named as `services` lists it; `consumer` stands for all consumers that run.
+    Services are named as `status` lists them; `consumer` stands for all consumers that run.
     """
 
     form: str
@@ -43,8 +43,6 @@ class Stack(Protocol):
 
     def toxiproxy_version(self) -> str:
         """Which Toxiproxy runs: the real one or the stand-in, and its version."""
-
-    def services(self) -> list[str]: ...
 
     def status(self) -> list[Status]: ...
 

@@ -87,9 +87,6 @@ class NativeStack:
     def toxiproxy_version(self) -> str:
         return health.version(f"{self._settings.toxiproxy_url}/version")
 
-    def services(self) -> list[str]:
-        return list(self._programs)
-
     def status(self) -> list[Status]:
         if not self._supervisor.is_running():
             return []
