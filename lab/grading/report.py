@@ -1,18 +1,32 @@
 """The grade as people read it: a JSON document, a page, and a summary in the terminal."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from lab import slo
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
+from lab.grading.plot import Curve, svg
 from lab.grading.rubric import PASS, Grade
+from lab.prometheus import Prometheus
 
 
-def content(scenario: Scenario, run: Run, grade: Grade) -> dict:
+# Shown in the plots beside the injection: what the candidate did.
+MARKED_EVENTS = ("injected", "detection", "hint", "submission", "graded")
+
+
+def curves(prometheus: Prometheus, start: float, end: float) -> list[Curve]:
+    """Every objective's measurements between two moments. Raises LabError when Prometheus does not answer."""
+    return [Curve(objective.title, objective.unit, objective.objective,
+                  tuple(prometheus.series(objective.query, start, end))) for objective in slo.objectives()]
+
+
+def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve]) -> dict:
     """All that a report says, as plain data; times are Unix time in seconds."""
     submission = run.last("submission")
     return {
@@ -24,6 +38,7 @@ def content(scenario: Scenario, run: Run, grade: Grade) -> dict:
         "truth": {"component": scenario.truth.component, "cause": scenario.truth.cause,
                   "explanation": scenario.truth.explanation},
         "answer": submission.data if submission else None,
+        "curves": [asdict(curve) for curve in curves],
         "timeline": [{"time": event.time, "kind": event.kind, "data": event.data}
                      for event in run.events if event.kind != "fault"],
     }
@@ -32,6 +47,9 @@ def content(scenario: Scenario, run: Run, grade: Grade) -> dict:
 def html(content: dict) -> str:
     """One page that needs nothing from outside."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    start, end = content["run"]["injected_at"], content["timeline"][-1]["time"]
+    marks = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in MARKED_EVENTS]
+    environment.filters["plot"] = lambda curve: svg(Curve(**curve), start, end, marks)
     environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
     return environment.get_template("report.html.j2").render(content)
 

@@ -104,7 +104,9 @@ def test_the_oracle_scores_at_least_95_and_the_lab_is_reset(played: Play):
     grade = json.loads(report.read_text())["grade"]
     assert grade["score"] >= 95, json.dumps(grade, indent=2)
     assert json.loads((report.parent / "journal.json").read_text())["status"] == "completed"
-    assert (report.parent / "report.html").read_text().startswith("<!doctype html>")
+    page = (report.parent / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count("<svg") == page.count('class="curve" points="2') == 3  # each objective, with its values
     _check_baseline(played, settings_before)
 
 
