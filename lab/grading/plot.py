@@ -32,7 +32,7 @@ def svg(curve: Curve, start: float, end: float, marks: list[tuple[float, str]]) 
         f'<polyline class="curve" points="{line}"/>',
         f'<line class="objective" x1="{MARGIN}" x2="{WIDTH - MARGIN}" '
         f'y1="{y(curve.objective):.1f}" y2="{y(curve.objective):.1f}"/>',
-        f'<text x="{WIDTH - MARGIN}" y="{y(curve.objective) - 4:.1f}" text-anchor="end">'
+        f'<text x="{WIDTH - MARGIN}" y="{y(curve.objective) + 13:.1f}" text-anchor="end">'
         f"objective {curve.objective:g} {escape(curve.unit)}</text>",
         f'<text x="{MARGIN}" y="{HEIGHT - 6}">0 s</text>',
         f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 6}" text-anchor="end">{end - start:.0f} s</text>',
@@ -40,7 +40,9 @@ def svg(curve: Curve, start: float, end: float, marks: list[tuple[float, str]]) 
     for number, (moment, name) in enumerate(marks):
         parts.append(f'<line class="mark" x1="{x(moment):.1f}" x2="{x(moment):.1f}" y1="{MARGIN}" '
                      f'y2="{HEIGHT - MARGIN}"/>')
-        # Neighbours on different heights, so that they can be read.
-        parts.append(f'<text x="{x(moment) + 3:.1f}" y="{12 + 12 * (number % 2)}">{escape(name)}</text>')
+        # Neighbours on different heights and nothing beyond the edge, so that they can be read.
+        anchor, offset = ("end", -3) if x(moment) > 0.85 * WIDTH else ("start", 3)
+        parts.append(f'<text x="{x(moment) + offset:.1f}" y="{12 + 12 * (number % 2)}" text-anchor="{anchor}">'
+                     f"{escape(name)}</text>")
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(curve.title)}">'
                   + "".join(parts) + "</svg>")
