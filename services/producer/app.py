@@ -9,6 +9,10 @@ from pathlib import Path
 # `python app.py` from this folder: import from the top instead, so that no module here hides another.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from services.messaging.settings import load  # noqa: E402
+from services.producer.settings import ProducerSettings  # noqa: E402
+
+SETTINGS = load(ProducerSettings)  # before anything is made that a bad setting would leave behind
 # The workers share their metrics through files; prometheus_client reads the variable when imported.
 METRICS_DIR = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="producer-metrics-")
 
@@ -17,8 +21,6 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 from prometheus_client import multiprocess  # noqa: E402
 
 from services.messaging import logs  # noqa: E402
-from services.messaging.settings import load  # noqa: E402
-from services.producer.settings import ProducerSettings  # noqa: E402
 
 
 class RootLogger(glogging.Logger):
@@ -67,9 +69,8 @@ class Producer(BaseApplication):
 
 
 def main() -> None:
-    settings = load(ProducerSettings)
-    logs.setup("producer", settings.log_level)
-    Producer(settings).run()
+    logs.setup("producer", SETTINGS.log_level)
+    Producer(SETTINGS).run()
 
 
 if __name__ == "__main__":
