@@ -6,9 +6,12 @@ from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
-from lab.stack.base import Progress
+from lab.stack.base import Progress, Stack
 from lab.stack.baseline import Management, apply_broker
 from lab.stack.programs import links
+
+# Exchange and queue; without these, messages or dead letters have nowhere to go.
+BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
 
 
 def to_baseline(progress: Progress, settings_before: str | None = None) -> LabSettings:
@@ -29,6 +32,7 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> LabSe
         _reset_links(settings)
     stack.reset(progress)
     apply_broker(settings)
+    _restore_topology(settings, stack)
     _empty_queues(settings)
     progress("links, policies, users and queues are back at the baseline")
     return settings
@@ -42,6 +46,13 @@ def _reset_links(settings: LabSettings) -> None:
         if name not in wanted or (proxy.upstream, proxy.listen) != (wanted[name]["upstream"], wanted[name]["listen"]):
             proxy.destroy()
     server.populate(list(wanted.values()))
+
+
+def _restore_topology(settings: LabSettings, stack: Stack) -> None:
+    """The services declare queues and bindings when they connect: where one is missing, let them do it again."""
+    bindings = Management(settings).call("GET", "bindings", "/")
+    if not BINDINGS <= {(binding["source"], binding["destination"]) for binding in bindings}:
+        stack.restart("consumer")
 
 
 def _empty_queues(settings: LabSettings) -> None:

@@ -90,8 +90,9 @@ class NativeStack:
     def status(self) -> list[Status]:
         if not self._supervisor.is_running():
             return []
+        usual = {*EVERYWHERE, *self._default_consumers()}
         return [self._status_of(info) for info in self._in_order(self._rpc("getAllProcessInfo"))
-                if info["name"] in EVERYWHERE or info["start"]]
+                if info["name"] in usual or info["statename"] != "STOPPED"]
 
     def logs(self, service: str | None, follow: bool) -> Iterator[str]:
         names = self._resolve(service, running_only=False) if service else list(self._programs)

@@ -117,7 +117,6 @@ def _check_baseline(played: Play, settings_before: dict) -> None:
     assert all(not proxy.toxics() and proxy.enabled for proxy in toxiproxy(settings).proxies().values())
     assert {user["name"] for user in Management(settings).call("GET", "users")} == {settings.rabbitmq_user}
     states = {status.name: (status.state, status.healthy) for status in played.lab.stack.status()}
-    assert states.pop("legacy-importer", ("stopped", False))[0] == "stopped"
     assert {state for state, _healthy in states.values()} == {"running"}, states
     assert False not in {healthy for _state, healthy in states.values()}, states
 
