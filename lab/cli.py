@@ -96,11 +96,15 @@ def down(_settings, stack) -> None:
 
 
 @main.command()
-@with_stack
-def clean(settings, stack) -> None:
+def clean() -> None:
     """Remove every process and file of this lab, whatever state it is in."""
+    try:
+        settings = lab_settings.load()
+    except LabError as error:
+        settings = lab_settings.LabSettings()
+        console.print(f"{error}\nso this cleans the usual run folder, {settings.run_dir}", soft_wrap=True)
     runner.restore_settings(settings)
-    stack.clean(progress)
+    stacks.current(settings).clean(progress)
     console.print("clean")
 
 

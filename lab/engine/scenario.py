@@ -113,10 +113,12 @@ class Scenario(_Part):
 
 
 def folders() -> dict[int, Path]:
-    """Every scenario's folder by its number."""
+    """Every scenario's folder by its number. Raises LabError when two have the same."""
     found = {}
     for path in sorted(FOLDER.iterdir()):
         if match := re.fullmatch(r"(\d+)-[a-z0-9-]+", path.name):
+            if other := found.get(int(match[1])):
+                raise LabError(f"{other.name} and {path.name} have the same number: give one of them another")
             found[int(match[1])] = path
     return found
 
@@ -148,6 +150,8 @@ def load_folder(folder: Path, seed: int = 0) -> Scenario:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise LabError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if line := _repeated_key(tree):
+        raise LabError(f"{path}, line {line}: the field stands there twice")
     if not isinstance(content, dict):
         raise LabError(f"{path}: must be a mapping of fields; see scenarios/schema.json")
     try:
@@ -164,6 +168,20 @@ def load_folder(folder: Path, seed: int = 0) -> Scenario:
         raise LabError(f"{path}, line {_line(tree, error.location)}: {where}: {error}") from None
     scenario._folder = folder
     return scenario
+
+
+def _repeated_key(node: yaml.Node | None) -> int | None:
+    """The line of the first key that its mapping has already: YAML would let the last one win in silence."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, _value in node.value:
+            if key.value in seen:
+                return key.start_mark.line + 1
+            seen.add(key.value)
+        children = [value for _key, value in node.value]
+    else:
+        children = node.value if isinstance(node, yaml.SequenceNode) else []
+    return next(filter(None, map(_repeated_key, children)), None)
 
 
 class DrawError(Exception):

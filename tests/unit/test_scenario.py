@@ -128,6 +128,19 @@ def test_what_is_no_mapping_is_refused(folder, content):
     assert refusal(folder).startswith(f"{folder}/scenario.yaml")
 
 
+def test_a_field_that_stands_there_twice_is_named(folder):
+    path = folder / "scenario.yaml"
+    path.write_text(path.read_text() + "title: another\n")
+    assert refusal(folder) == f"{path}, line {len(path.read_text().splitlines())}: the field stands there twice"
+
+
+def test_two_folders_with_one_number_are_refused(folder, monkeypatch):
+    shutil.copytree(folder, folder.parent / "01-another")
+    monkeypatch.setattr(scenarios, "FOLDER", folder.parent)
+    with pytest.raises(LabError, match="01-another and 01-slow-consumer-link have the same number"):
+        scenarios.folders()
+
+
 def test_an_unknown_number_lists_what_there_is():
     with pytest.raises(LabError, match=f"no scenario 999; there are: {', '.join(map(str, FOLDERS))}$"):
         scenarios.load(999)
