@@ -14,8 +14,8 @@ from lab.stack.programs import links
 BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
 
 
-def to_baseline(progress: Progress, settings_before: str | None = None) -> LabSettings:
-    """Settings, processes, proxies, broker and queues, in this order; returns the settings that hold now.
+def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
+    """Settings, links, processes, broker and queues, in this order.
 
     `settings_before` is what the settings file held before the run; None leaves it as it is.
     Raises LabError when a part cannot be brought back.
@@ -35,7 +35,6 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> LabSe
     _restore_topology(settings, stack)
     _empty_queues(settings)
     progress("links, policies, users and queues are back at the baseline")
-    return settings
 
 
 def _reset_links(settings: LabSettings) -> None:
