@@ -58,4 +58,5 @@ def _empty_queues(settings: LabSettings) -> None:
     """What a run left behind must not count in the next one."""
     management = Management(settings)
     for queue in management.call("GET", "queues"):
-        management.call("DELETE", "queues", "/", queue["name"], "contents", missing_ok=True)
+        if queue.get("messages"):  # a purge can hang on an idle quorum queue after a broker was killed
+            management.call("DELETE", "queues", "/", queue["name"], "contents", missing_ok=True)

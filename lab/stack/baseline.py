@@ -7,11 +7,14 @@ https://www.rabbitmq.com/docs/management#http-api
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from lab.errors import LabError
 from lab.settings import LabSettings
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 8
+READ_RETRIES = 3
 
 POLICIES = {
     "messages": {
@@ -29,18 +32,22 @@ POLICIES = {
 
 
 class Management:
-    """RabbitMQ's management API. Raises LabError when it does not answer or refuses."""
+    """RabbitMQ's management API: GET, PUT and DELETE. Raises LabError when it does not answer or refuses."""
 
     def __init__(self, settings: LabSettings):
         self._url = f"{settings.management_url}/api"
-        self._auth = (settings.rabbitmq_user, settings.rabbitmq_pass)
+        self._session = requests.Session()
+        self._session.auth = (settings.rabbitmq_user, settings.rabbitmq_pass)
+        # A broker that has just started may leave a call unanswered; every call here can be repeated.
+        # One that refuses connections is down: that is told at once.
+        again = Retry(total=READ_RETRIES, read=READ_RETRIES, connect=0, other=0, allowed_methods=None)
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def call(self, method: str, *path: str, missing_ok: bool = False, **body):
         """One call; path parts are quoted. Returns the JSON answer, None where there is none."""
         url = "/".join([self._url, *(quote(part, safe="") for part in path)])
         try:
-            answer = requests.request(method, url, auth=self._auth, timeout=TIMEOUT_SECONDS,
-                                      json=body if method in {"PUT", "POST"} else None)
+            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, json=body if method == "PUT" else None)
         except requests.RequestException:
             raise LabError("the broker's management does not answer: `lab start rabbitmq`") from None
         if answer.status_code == 404 and missing_ok:

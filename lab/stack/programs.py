@@ -128,8 +128,7 @@ def broker_environment(settings: LabSettings) -> dict[str, str]:
     home = settings.run_dir / "rabbitmq"
     return {
         "HOME": str(home),  # the Erlang cookie lives there
-        "RABBITMQ_NODENAME": "sre-lab@127.0.0.1",  # an address: a bare machine may not know `localhost`
-        "RABBITMQ_USE_LONGNAME": "true",
+        "RABBITMQ_NODENAME": "sre-lab@localhost",
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
         "RABBITMQ_CONF_ENV_FILE": str(home / "no-rabbitmq-env.conf"),  # not the system's
