@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,12 +59,12 @@ def account(settings: LabSettings, since: float) -> Account:
     When the broker does not answer, its queues count as holding what is not accounted for:
     a broker that is down has lost nothing yet.
     """
-    acknowledged = _ids(settings.ledger_dir, "acknowledged-*.jsonl", "acknowledged", since)
-    processed = _ids(settings.ledger_dir, "processed-*.jsonl", "processed", since)
-    dead_lettered = _ids(settings.ledger_dir, "processed-*.jsonl", "dead-lettered", since)
+    acknowledged = _ids(_lines(settings.ledger_dir, "acknowledged-*.jsonl"), "acknowledged", since)
+    consumed = list(_lines(settings.ledger_dir, "processed-*.jsonl"))
+    processed = _ids(consumed, "processed", since)
+    dead_lettered = _ids(consumed, "dead-lettered", since)
     # A consumer may be done before the client has its answer: what it did counts whenever it was.
-    done = _ids(settings.ledger_dir, "processed-*.jsonl", "processed", 0) + _ids(
-        settings.ledger_dir, "processed-*.jsonl", "dead-lettered", 0)
+    done = {line["id"] for line in consumed if line["event"] in {"processed", "dead-lettered"}}
     unaccounted = [one for one in acknowledged if one not in done]
     try:
         waiting, dead_letters = _queued(settings)
@@ -83,17 +83,17 @@ def account(settings: LabSettings, since: float) -> Account:
     )
 
 
-def _ids(folder: Path, pattern: str, event: str, since: float) -> Counter[str]:
-    return Counter(line["id"] for path in sorted(folder.glob(pattern)) for line in _lines(path)
-                   if line["event"] == event and line["time"] >= since)
+def _ids(lines: Iterable[dict], event: str, since: float) -> Counter[str]:
+    return Counter(line["id"] for line in lines if line["event"] == event and line["time"] >= since)
 
 
-def _lines(path: Path) -> Iterator[dict]:
-    with path.open() as file:
-        for text in file:
-            # A writer that was killed in the middle of a line leaves a torn one.
-            with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(text)
+def _lines(folder: Path, pattern: str) -> Iterator[dict]:
+    for path in sorted(folder.glob(pattern)):
+        with path.open() as file:
+            for text in file:
+                # A writer that was killed in the middle of a line leaves a torn one.
+                with contextlib.suppress(json.JSONDecodeError):
+                    yield json.loads(text)
 
 
 def _queued(settings: LabSettings) -> tuple[int, int]:
