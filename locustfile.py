@@ -2,7 +2,8 @@
 
 The lab runs this headless as its steady traffic; `make load` opens Locust's web UI with it.
 Settings come from the environment: LOAD_RATE (requests per second of all users together, when
-the number of users is LOAD_USERS), LOAD_LEDGER (file), LOAD_METRICS_PORT (none when not set).
+the number of users is LOAD_USERS), LOAD_LEDGER (file), LOAD_METRICS_PORT (none when not set) and
+LOAD_METRICS_BIND.
 """
 
 import json
@@ -19,6 +20,7 @@ RATE = float(os.environ.get("LOAD_RATE", "20"))
 USERS = int(os.environ.get("LOAD_USERS", "10"))
 LEDGER = Path(os.environ.get("LOAD_LEDGER", ".lab/run/ledger/acknowledged-load.jsonl"))
 METRICS_PORT = os.environ.get("LOAD_METRICS_PORT")
+METRICS_BIND = os.environ.get("LOAD_METRICS_BIND", "127.0.0.1")
 BATCH_SIZE = 5
 
 REQUESTS = Counter("load_requests", "Requests by outcome, as the clients see it.", ["endpoint", "outcome"])
@@ -53,7 +55,7 @@ ledger = Ledger(LEDGER)
 @events.init.add_listener
 def serve_metrics(environment, **_kwargs) -> None:
     if METRICS_PORT:
-        start_http_server(int(METRICS_PORT), addr="127.0.0.1")
+        start_http_server(int(METRICS_PORT), addr=METRICS_BIND)
 
 
 def new_message() -> dict:

@@ -3,7 +3,6 @@
 import difflib
 import functools
 import json
-import os
 import sys
 import time
 import traceback
@@ -25,7 +24,6 @@ from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
 from lab.grading.rubric import MAX_SUBMISSIONS, RESUBMISSION_COST
 from lab.prometheus import Prometheus
-from lab.stack import programs
 
 EXIT_NO_PASS = 3
 ERROR_LOG = lab_settings.ROOT / ".lab" / "error.log"
@@ -84,7 +82,7 @@ def up(settings, stack) -> None:
     """Start everything; ends when the whole system is healthy."""
     stack.up(progress)
     console.print("[green]the lab is up[/green]")
-    _print_addresses(settings)
+    _print_addresses(settings, {status.name for status in stack.status()})
 
 
 @main.command()
@@ -104,7 +102,7 @@ def clean() -> None:
         settings = lab_settings.LabSettings()
         console.print(f"{error}\nso this cleans the usual run folder, {settings.run_dir}", soft_wrap=True)
     runner.restore_settings(settings)
-    stacks.current(settings).clean(progress)
+    stacks.clean(settings, progress)
     console.print("clean")
 
 
@@ -171,12 +169,11 @@ def monitor(settings, stack) -> None:
 @main.command()
 @with_stack
 def load(settings, stack) -> None:
-    """Open Locust's web UI, to drive the system by hand; Ctrl-C ends it."""
+    """Serve Locust's web page, to drive the system by hand."""
     if not stack.is_up():
         raise LabError("the lab is not up: run `make up`")
-    command = programs.load_ui(settings)
-    console.print(f"Locust: http://127.0.0.1:{settings.locust_port}  (Ctrl-C ends it)")
-    os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+    console.print(f"Locust: http://127.0.0.1:{settings.locust_port}")
+    stack.load_page()
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})
@@ -326,12 +323,12 @@ def reset() -> None:
 
 @main.command()
 @click.option("--minutes", type=float, default=60, show_default=True, help="How far to look back.")
-def ledger(minutes) -> None:
+@with_stack
+def ledger(settings, stack, minutes) -> None:
     """Account for every message: acknowledged to clients against processed, dead-lettered, queued."""
-    settings = lab_settings.load()
     run = Records(settings.run_dir).active()
     since = run.injected_at if run and run.injected_at else time.time() - 60 * minutes
-    account = grading_ledger.settled(settings, since)
+    account = grading_ledger.settled(settings, stack, since)
     table = Table(box=None, show_header=False)
     for name, value in account.as_dict().items():
         if name != "lost_examples":
@@ -394,12 +391,16 @@ def _exit_by(content: dict | None) -> None:
         sys.exit(EXIT_NO_PASS)
 
 
-def _print_addresses(settings) -> None:
+def _print_addresses(settings, services) -> None:
     table = Table(box=None, show_header=False)
     table.add_row("producer", f"{settings.producer_url}/health")
     table.add_row("RabbitMQ management", f"{settings.management_url}  ({settings.rabbitmq_user})")
     table.add_row("Prometheus", settings.prometheus_url)
     table.add_row("Alertmanager", f"http://127.0.0.1:{settings.alertmanager_port}")
+    for service, title, port in (("grafana", "Grafana", settings.grafana_port),
+                                 ("locust", "Locust", settings.locust_port)):
+        if service in services:
+            table.add_row(title, f"http://127.0.0.1:{port}")
     console.print(table)
 
 

@@ -101,7 +101,7 @@ def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: 
     """
     facts = _measure(settings, scenario, run)
     count = ledger.settled if wait and facts.mitigated(scenario) else ledger.account
-    return rubric.grade(scenario, run, facts, count(settings, run.injected_at))
+    return rubric.grade(scenario, run, facts, count(settings, stacks.current(settings), run.injected_at))
 
 
 def _measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:

@@ -8,7 +8,6 @@ from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
 from lab.stack.baseline import Management, apply_broker
-from lab.stack.programs import links
 
 # Exchange and queue; without these, messages or dead letters have nowhere to go.
 BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
@@ -29,7 +28,7 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     if stack.is_up():
         # The services could not become healthy over a broken link.
         stack.start("toxiproxy")
-        _reset_links(settings)
+        _reset_links(stack)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)
@@ -37,10 +36,10 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     progress("links, policies, users and queues are back at the baseline")
 
 
-def _reset_links(settings: LabSettings) -> None:
-    server = toxiproxy(settings)
+def _reset_links(stack: Stack) -> None:
+    server = toxiproxy(stack)
     server.reset()
-    wanted = {link["name"]: link for link in links(settings)}
+    wanted = {link["name"]: link for link in stack.links()}
     for name, proxy in server.proxies().items():
         if name not in wanted or (proxy.upstream, proxy.listen) != (wanted[name]["upstream"], wanted[name]["listen"]):
             proxy.destroy()

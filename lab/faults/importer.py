@@ -1,16 +1,13 @@
 """A fault of the traffic: an old importer that publishes straight to the broker what no consumer can read."""
 
-import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lab.faults.legacy_importer import USER
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import Management
-
-USER = "legacy-importer"
-CONFIG = "legacy-importer.json"
 
 
 class Importer(BaseModel):
@@ -26,5 +23,4 @@ class Importer(BaseModel):
         management = Management(settings)
         management.call("PUT", "users", USER, password=USER, tags="")
         management.call("PUT", "permissions", "/", USER, configure="", write="^messages$", read="")
-        (settings.run_dir / CONFIG).write_text(json.dumps({"rate": self.rate, "defect": self.defect}))
-        stack.start(USER)
+        stack.start(USER, {"IMPORTER_RATE": str(self.rate), "IMPORTER_DEFECT": self.defect})

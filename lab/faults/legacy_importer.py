@@ -1,39 +1,38 @@
 """The program of the `importer` fault: publishes broken messages past the producer, for ever.
 
 It behaves like a careless client of its own: it logs in as its own user, names its connection,
-and comes back when its connection is closed.
+and comes back when its connection is closed. It needs nothing of the lab, and reads from the
+environment RABBITMQ_HOST, RABBITMQ_PORT, IMPORTER_RATE (messages per second) and IMPORTER_DEFECT.
 """
 
 import json
 import logging
+import os
 import sys
 import time
 
 import pika
 
-from lab import settings as lab_settings
-from lab.faults.importer import CONFIG, USER
-
+USER = "legacy-importer"
 RECONNECT_SECONDS = 2.0
 
 
 def main() -> None:
-    settings = lab_settings.load()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    config = json.loads((settings.run_dir / CONFIG).read_text())
+    broker = pika.ConnectionParameters(
+        os.environ["RABBITMQ_HOST"], int(os.environ["RABBITMQ_PORT"]),
+        credentials=pika.PlainCredentials(USER, USER), client_properties={"connection_name": USER}, heartbeat=10)
     while True:
         try:
-            _publish(settings, config["rate"], config["defect"])
-        except pika.exceptions.AMQPError as error:
+            _publish(broker, float(os.environ["IMPORTER_RATE"]), os.environ["IMPORTER_DEFECT"])
+        except (pika.exceptions.AMQPError, OSError) as error:
             logging.info("connection lost (%r), trying again", error)
             time.sleep(RECONNECT_SECONDS)
 
 
-def _publish(settings: lab_settings.LabSettings, rate: float, defect: str) -> None:
-    connection = pika.BlockingConnection(pika.ConnectionParameters(
-        "127.0.0.1", settings.rabbitmq_port, credentials=pika.PlainCredentials(USER, USER),
-        client_properties={"connection_name": USER}, heartbeat=10))
+def _publish(broker: pika.ConnectionParameters, rate: float, defect: str) -> None:
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.confirm_delivery()
     number = 0

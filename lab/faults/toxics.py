@@ -43,8 +43,8 @@ class Toxic(BaseModel):
             raise ValueError(f"no attribute {', '.join(sorted(unknown))}; there is: {', '.join(sorted(known))}")
         return attributes
 
-    def inject(self, settings: LabSettings, _stack: Stack) -> None:
-        proxy = toxiproxy(settings).get_proxy(self.link)
+    def inject(self, _settings: LabSettings, stack: Stack) -> None:
+        proxy = toxiproxy(stack).get_proxy(self.link)
         # Toxiproxy applies a new toxic to the connections that are open, too.
         proxy.add_toxic(name=f"lab-{self.type}-{self.stream}", type=self.type, stream=self.stream,
                         toxicity=self.toxicity, attributes=self.attributes)
@@ -58,15 +58,15 @@ class LinkDown(BaseModel):
     kind: Literal["link-down"]
     link: Link
 
-    def inject(self, settings: LabSettings, _stack: Stack) -> None:
-        toxiproxy(settings).get_proxy(self.link).disable()
+    def inject(self, _settings: LabSettings, stack: Stack) -> None:
+        toxiproxy(stack).get_proxy(self.link).disable()
 
 
-def toxiproxy(settings: LabSettings) -> Toxiproxy:
+def toxiproxy(stack: Stack) -> Toxiproxy:
     """The client of this lab's Toxiproxy. Raises LabError when that does not answer."""
     server = Toxiproxy()
     # The library keeps the address on a class of its own.
-    APIConsumer.host, APIConsumer.port = "127.0.0.1", settings.toxiproxy_port
+    APIConsumer.host, APIConsumer.port = stack.toxiproxy_address()
     if not server.running():
         raise LabError("Toxiproxy does not answer: `lab start toxiproxy`")
     return server

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.settings import LabSettings
+from lab.stack.base import Stack
 from lab.stack.baseline import Management
 
 SETTLE_SECONDS = 15
@@ -43,24 +44,25 @@ class Account:
         return asdict(self)
 
 
-def settled(settings: LabSettings, since: float) -> Account:
+def settled(settings: LabSettings, stack: Stack, since: float) -> Account:
     """The account, once nothing seems lost or `SETTLE_SECONDS` have passed; see `account`."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        found = account(settings, since)
+        found = account(settings, stack, since)
         if found.intact or time.monotonic() > deadline:
             return found
         time.sleep(POLL_SECONDS)
 
 
-def account(settings: LabSettings, since: float) -> Account:
+def account(settings: LabSettings, stack: Stack, since: float) -> Account:
     """What became of the messages acknowledged after `since` (Unix time in seconds).
 
     When the broker does not answer, its queues count as holding what is not accounted for:
     a broker that is down has lost nothing yet.
     """
-    acknowledged = _ids(_lines(settings.ledger_dir, "acknowledged-*.jsonl"), "acknowledged", since)
-    consumed = list(_lines(settings.ledger_dir, "processed-*.jsonl"))
+    folder = stack.ledger_dir()
+    acknowledged = _ids(_lines(folder, "acknowledged-*.jsonl"), "acknowledged", since)
+    consumed = list(_lines(folder, "processed-*.jsonl"))
     processed = _ids(consumed, "processed", since)
     dead_lettered = _ids(consumed, "dead-lettered", since)
     # A consumer may be done before the client has its answer: what it did counts whenever it was.

@@ -1,14 +1,31 @@
 """Runs the system: one interface (`base.Stack`), one implementation for each form."""
 
-from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack.base import Stack
+from lab.stack import docker
+from lab.stack.base import Progress, Stack
+from lab.stack.compose import ComposeStack
+from lab.stack.native import NativeStack
 
 
 def current(settings: LabSettings) -> Stack:
-    """The stack that the settings ask for. Raises LabError for a form that is not there yet."""
-    if settings.lab_stack == "compose":
-        raise LabError("LAB_STACK=compose is not built yet: set LAB_STACK=native")
-    from lab.stack.native import NativeStack
+    """The stack that the settings ask for. Raises LabError where it cannot be had.
 
-    return NativeStack(settings)
+    `auto` is native where that runs already, else Compose where a Docker engine answers, else native.
+    """
+    native = NativeStack(settings)
+    match settings.lab_stack:
+        case "native":
+            return native
+        case "compose":
+            return ComposeStack(settings)
+    return native if native.is_up() or docker.unusable() else ComposeStack(settings)
+
+
+def clean(settings: LabSettings, progress: Progress) -> None:
+    """Remove everything of this lab, in whichever form it was up, whatever the settings are now."""
+    problem = docker.unusable()
+    if problem is None:
+        ComposeStack(settings).clean(progress)
+    elif settings.lab_stack == "compose":
+        progress(f"containers stay as they are: {problem}")
+    NativeStack(settings).clean(progress)

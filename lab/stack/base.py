@@ -1,7 +1,8 @@
 """What every form of the stack can do. Nothing above this interface knows which form runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 Progress = Callable[[str], None]
@@ -44,12 +45,22 @@ class Stack(Protocol):
     def toxiproxy_version(self) -> str:
         """Which Toxiproxy runs: the real one or the stand-in, and its version."""
 
+    def toxiproxy_address(self) -> tuple[str, int]:
+        """Host and port at which this process reaches Toxiproxy's control API."""
+
+    def links(self) -> list[dict]:
+        """Toxiproxy's proxies as they ought to be: every AMQP connection of the services crosses one of them."""
+
+    def ledger_dir(self) -> Path:
+        """The folder with the ledgers of clients and consumers, as they are now."""
+
     def status(self) -> list[Status]: ...
 
     def logs(self, service: str | None, follow: bool) -> Iterator[str]:
         """Lines of one service's log, or of all."""
 
-    def start(self, service: str) -> None: ...
+    def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start it and wait until it is healthy; `environment` is added to its own, for all starts to come."""
 
     def stop(self, service: str) -> None:
         """Stop it gracefully; it stays down."""
@@ -66,6 +77,9 @@ class Stack(Protocol):
 
     def scale(self, count: int) -> None:
         """Run that many consumers."""
+
+    def load_page(self) -> None:
+        """Serve Locust's web page; returns at once where it is served anyway."""
 
     def run_in(self, service: str, argv: list[str]) -> int:
         """Run a command beside the service, in its environment; return its exit code."""

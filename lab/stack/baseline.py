@@ -4,6 +4,7 @@ Set through the management API, which is the same for every form of the stack.
 https://www.rabbitmq.com/docs/management#http-api
 """
 
+import json
 from urllib.parse import quote
 
 import requests
@@ -11,24 +12,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from lab.errors import LabError
-from lab.settings import LabSettings
+from lab.settings import ROOT, LabSettings
 
 TIMEOUT_SECONDS = 8
 READ_RETRIES = 3
 
-POLICIES = {
-    "messages": {
-        "pattern": "^messages$",
-        "apply-to": "queues",
-        "definition": {
-            "dead-letter-exchange": "messages.dlx",
-            "dead-letter-strategy": "at-least-once",
-            "overflow": "reject-publish",  # at-least-once dead-lettering needs it
-            # A message that kills its consumer this many times is dead-lettered by the broker.
-            "delivery-limit": 20,
-        },
-    },
-}
+# Both forms of the stack have the same: the container loads this file when it first boots.
+POLICIES = {policy.pop("name"): policy for policy in json.loads(
+    (ROOT / "rabbitmq" / "definitions.json").read_text())["policies"]}
 
 
 class Management:

@@ -8,6 +8,7 @@ import sys
 
 from lab import settings
 from lab.errors import LabError
+from lab.stack import addition
 from lab.stack.programs import note_launch, programs
 
 
@@ -19,7 +20,8 @@ def main() -> None:
         note_launch(current, name, command)
     except LabError as error:
         sys.exit(str(error))
-    os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+    environment = os.environ | command.environment | addition.of(current, name)
+    os.execvpe(command.argv[0], command.argv, environment)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ import signal
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack import baseline, health, logtail, ports
+from lab.stack import addition, baseline, health, logtail, ports
 from lab.stack.base import Progress, Status
 from lab.stack.programs import (
     MAX_CONSUMERS,
@@ -22,18 +22,20 @@ from lab.stack.programs import (
     Program,
     broker_environment,
     consumer_names,
+    consumer_ports,
     installed_broker_version,
     launched,
+    links,
+    load_page,
     programs,
-    write_targets,
 )
+from lab.stack.scraping import write_targets
 from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
 
 # Started in this order: each group waits for the health of the one before.
-INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager"]
+INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
 STATE_DEADLINE_SECONDS = 60
 STOPPED_STATES = {"STOPPED", "EXITED", "FATAL"}
-EVERYWHERE = [*INFRASTRUCTURE, "producer", "traffic"]  # and the consumers; the rest is started by faults
 
 
 class NativeStack:
@@ -45,6 +47,10 @@ class NativeStack:
         self._settings = settings
         self._programs = programs(settings)
         self._supervisor = Supervisor(settings)
+        # Grafana only where it is installed.
+        self._infrastructure = [name for name in INFRASTRUCTURE if name in self._programs]
+        # And the consumers; the rest is started by faults.
+        self._usual = [*self._infrastructure, "producer", "traffic"]
 
     # -- the whole --------------------------------------------------------------------------
 
@@ -56,15 +62,15 @@ class NativeStack:
         if self._supervisor.is_running():
             progress("stopping everything")
             # The clients and services first, so that none loses its broker while it shuts down.
-            self._stop_together([name for name in self._programs if name not in INFRASTRUCTURE])
-            self._stop_together([name for name in INFRASTRUCTURE if name != "epmd"])
+            self._stop_together([name for name in self._programs if name not in self._infrastructure])
+            self._stop_together([name for name in self._infrastructure if name != "epmd"])
             self._stop_together(["epmd"])
             self._supervisor.shutdown()
         kill_marked(self._settings.run_dir)
 
     def reset(self, progress: Progress) -> None:
         if self._supervisor.is_running():
-            wanted = {*EVERYWHERE, *self._default_consumers()}
+            wanted = {*self._usual, *self._default_consumers()}
             for info in self._rpc("getAllProcessInfo"):
                 name = info["name"]
                 if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
@@ -84,13 +90,22 @@ class NativeStack:
     def is_up(self) -> bool:
         return self._supervisor.is_running()
 
+    def toxiproxy_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self._settings.toxiproxy_port
+
+    def links(self) -> list[dict]:
+        return links(self._settings)
+
+    def ledger_dir(self) -> Path:
+        return self._settings.ledger_dir
+
     def toxiproxy_version(self) -> str:
         return health.version(f"{self._settings.toxiproxy_url}/version")
 
     def status(self) -> list[Status]:
         if not self._supervisor.is_running():
             return []
-        usual = {*EVERYWHERE, *self._default_consumers()}
+        usual = {*self._usual, *self._default_consumers()}
         return [self._status_of(info) for info in self._in_order(self._rpc("getAllProcessInfo"))
                 if info["name"] in usual or info["statename"] != "STOPPED"]
 
@@ -101,8 +116,12 @@ class NativeStack:
 
     # -- one service ------------------------------------------------------------------------
 
-    def start(self, service: str) -> None:
-        self._start_each(self._resolve(service))
+    def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
+        names = self._resolve(service)
+        if environment is not None:
+            for name in names:
+                addition.remember(self._settings, name, environment)
+        self._start_each(names)
 
     def stop(self, service: str) -> None:
         for name in self._resolve(service):
@@ -145,6 +164,10 @@ class NativeStack:
                 self.stop(name)
         self._start_each(wanted)
 
+    def load_page(self) -> None:
+        command = load_page(self._settings)
+        os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+
     def run_in(self, service: str, argv: list[str]) -> int:
         self._resolve(service, running_only=False)
         environment = dict(os.environ)
@@ -164,7 +187,11 @@ class NativeStack:
             return
         # What a killed supervisor left behind would hold the ports.
         kill_marked(self._settings.run_dir)
-        ports.check_free(self._programs.values())
+        ports.check_free(
+            (program.name, setting, port) for program in self._programs.values()
+            # Only the first consumer is sure to run; the others are checked when they start.
+            if not program.name.startswith("consumer-") or program.name == "consumer-1"
+            for setting, port in program.ports.items())
         self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
         self._baseline_mark.unlink(missing_ok=True)
         self._supervisor.start(self._programs.values())
@@ -175,12 +202,12 @@ class NativeStack:
 
     def _bring_up(self, consumers: list[str], progress: Progress) -> None:
         deadline = time.monotonic() + self._settings.lab_up_deadline
-        self._start_and_wait(INFRASTRUCTURE, deadline, progress)
+        self._start_and_wait(self._infrastructure, deadline, progress)
         if not self._baseline_mark.exists():
             # Only once: a later `up` must not undo what was done to the broker since.
             baseline.apply_broker(self._settings)
             self._baseline_mark.touch()
-        write_targets(self._settings, consumers)
+        write_targets(self._settings, consumer_ports(self._settings, consumers))
         self._start_and_wait(["producer", *consumers], deadline, progress)
         self._start_and_wait(["traffic"], deadline, progress)
 
@@ -265,7 +292,7 @@ class NativeStack:
             self._wait_state(name, STOPPED_STATES)
 
     def _targets(self) -> None:
-        write_targets(self._settings, self._running_consumers())
+        write_targets(self._settings, consumer_ports(self._settings, self._running_consumers()))
 
     def _start_and_wait(self, names: list[str], deadline: float, progress: Progress) -> None:
         for name in names:

@@ -6,19 +6,12 @@ from collections.abc import Iterable
 import psutil
 
 from lab.errors import LabError
-from lab.stack.programs import Program
 
 
-def check_free(programs: Iterable[Program]) -> None:
-    """Raises LabError that names every taken port, its setting, and who holds it."""
-    problems = []
-    for program in programs:
-        # Only the first consumer is sure to run; the others are checked when they start.
-        if program.name.startswith("consumer-") and program.name != "consumer-1":
-            continue
-        problems += [
-            f"port {port} ({setting}, for {program.name}) is taken by {holder(port)}"
-            for setting, port in program.ports.items() if not _is_free(port)]
+def check_free(wanted: Iterable[tuple[str, str, int]]) -> None:
+    """`wanted` is service, setting and port; raises LabError that names every taken one, and who holds it."""
+    problems = [f"port {port} ({setting}, for {service}) is taken by {holder(port)}"
+                for service, setting, port in wanted if not _is_free(port)]
     if problems:
         raise LabError("\n".join(problems) + "\nStop what holds the port, or set another one in .env.")
 

@@ -5,15 +5,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import yaml
 from dotenv import dotenv_values
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings, env_file
+from lab.stack.scraping import target_file, write_configuration, write_targets
 
 TOOLS = ROOT / ".lab" / "tools"
 MAX_CONSUMERS = 10
@@ -75,6 +75,8 @@ def programs(settings: LabSettings) -> dict[str, Program]:
                 f"{settings.prometheus_url}/-/ready"),
         Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
                 f"http://127.0.0.1:{settings.alertmanager_port}/-/ready"),
+        *([Program("grafana", _grafana, {"GRAFANA_PORT": settings.grafana_port},
+                   f"http://127.0.0.1:{settings.grafana_port}/api/health", start_wait=60)] if grafana_binary() else []),
         Program("producer", _producer, {"PRODUCER_PORT": settings.producer_port},
                 f"{settings.producer_url}/health"),
         *(_consumer_program(settings, number) for number in range(1, MAX_CONSUMERS + 1)),
@@ -104,6 +106,15 @@ def installed_broker_version() -> tuple[int, ...]:
     names = [home.name, *(path.name for path in home.glob("lib/rabbitmq_server-*"))]
     found = [re.fullmatch(r"rabbitmq_server-([\d.]+).*", name) for name in names]
     return max((tuple(map(int, match[1].strip(".").split("."))) for match in found if match), default=(0,))
+
+
+def grafana_binary() -> str | None:
+    """Path of Grafana's server, None where it is not installed: then the native stack goes without."""
+    return shutil.which("grafana") or shutil.which("grafana-server")
+
+
+def consumer_ports(settings: LabSettings, names: Iterable[str]) -> dict[str, int]:
+    return {name: settings.consumer_port + int(name.removeprefix("consumer-")) - 1 for name in names}
 
 
 def consumer_names(count: int = MAX_CONSUMERS) -> list[str]:
@@ -166,7 +177,7 @@ def _epmd(settings: LabSettings) -> Command:
 def _rabbitmq(settings: LabSettings) -> Command:
     home = settings.run_dir / "rabbitmq"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+    shutil.copy(ROOT / "rabbitmq" / "enabled_plugins", home)
     (home / "rabbitmq.conf").write_text("\n".join([
         f"listeners.tcp.1 = 127.0.0.1:{settings.rabbitmq_port}",
         "management.tcp.ip = 127.0.0.1",
@@ -175,12 +186,8 @@ def _rabbitmq(settings: LabSettings) -> Command:
         f"prometheus.tcp.port = {settings.rabbitmq_prometheus_port}",
         f"default_user = {settings.rabbitmq_user}",
         f"default_pass = {settings.rabbitmq_pass}",
-        # Fresh numbers for a lab of minutes: the default of 5 s is more than two scrapes.
-        "collect_statistics_interval = 1000",
-        "log.console = true",
-        "log.console.level = info",
-        "log.file = false",
-    ]) + "\n")
+        (ROOT / "rabbitmq" / "sre-lab.conf").read_text(),
+    ]))
     return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
 
 
@@ -195,9 +202,9 @@ def _toxiproxy(settings: LabSettings) -> Command:
 
 def _prometheus(settings: LabSettings) -> Command:
     folder = settings.run_dir / "prometheus"
-    shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
-    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
-    write_targets(settings)
+    write_configuration(folder)
+    unknown = not (folder / target_file("consumer")).exists()
+    write_targets(settings, consumer_ports(settings, consumer_names(settings.lab_consumers)) if unknown else None)
     return Command([
         _which("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={settings.run_dir / 'prometheus-data'}",
@@ -206,32 +213,29 @@ def _prometheus(settings: LabSettings) -> Command:
     ])
 
 
-def write_targets(settings: LabSettings, running_consumers: list[str] | None = None) -> None:
-    """Tell Prometheus where everything is; it notices changed files by itself."""
-    folder = settings.run_dir / "prometheus" / "targets"
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = {
-        "producer": [settings.producer_port],
-        "rabbitmq": [settings.rabbitmq_prometheus_port],
-        "toxiproxy": [settings.toxiproxy_port],
-        "traffic": [settings.traffic_metrics_port],
-        "prometheus": [settings.prometheus_port],
-        "alertmanager": [settings.alertmanager_port],
-    }
-    for job, ports in targets.items():
-        _write_yaml(folder / f"{job}.yml", [{"targets": [f"127.0.0.1:{port}" for port in ports]}])
-    if running_consumers is not None or not (folder / "consumer.yml").exists():
-        names = running_consumers if running_consumers is not None else consumer_names(settings.lab_consumers)
-        _write_yaml(folder / "consumer.yml", [
-            {"targets": [f"127.0.0.1:{_consumer_port(settings, name)}"], "labels": {"instance_name": name}}
-            for name in names])
+def _grafana(settings: LabSettings) -> Command:
+    folder = settings.run_dir / "grafana"
+    dashboards = ROOT / "dashboards"
+    binary = grafana_binary()
+    subcommand = ["server"] if Path(binary).name == "grafana" else []
+    options = ["--homepath", _grafana_home(binary), "--config", str(dashboards / "grafana.ini")]
+    return Command([binary, *subcommand, *options], {
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
+        "GF_PATHS_DATA": str(folder),
+        "GF_PATHS_LOGS": str(folder / "log"),
+        "GF_PATHS_PLUGINS": str(folder / "plugins"),
+        "GF_PATHS_PROVISIONING": str(dashboards / "provisioning"),
+        "DASHBOARDS": str(dashboards),
+        "PROMETHEUS_URL": settings.prometheus_url,
+        "ALERTMANAGER_URL": f"http://127.0.0.1:{settings.alertmanager_port}",
+    })
 
 
-def _write_yaml(path: Path, content: list) -> None:
-    # Renamed into place, so that Prometheus never reads half a file.
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(content))
-    os.replace(temporary, path)
+def _grafana_home(binary: str) -> str:
+    """Where Grafana's own pages are: a package's folder, or that of the archive that holds the binary."""
+    package = Path("/usr/share/grafana")
+    return str(package if package.exists() else Path(binary).resolve().parents[1])
 
 
 def _alertmanager(settings: LabSettings) -> Command:
@@ -252,7 +256,7 @@ def _producer(settings: LabSettings) -> Command:
 
 def _consumer_program(settings: LabSettings, number: int) -> Program:
     name = f"consumer-{number}"
-    port = _consumer_port(settings, name)
+    port = consumer_ports(settings, [name])[name]
 
     def command(settings: LabSettings) -> Command:
         link_port = (settings.consumer_link_port if settings.consumer_link == "primary"
@@ -260,10 +264,6 @@ def _consumer_program(settings: LabSettings, number: int) -> Program:
         return _service(settings, "consumer", link_port, CONSUMER_NAME=name, CONSUMER_PORT=str(port))
 
     return Program(name, command, {"CONSUMER_PORT": port}, f"http://127.0.0.1:{port}/health", stop_wait=20)
-
-
-def _consumer_port(settings: LabSettings, name: str) -> int:
-    return settings.consumer_port + int(name.removeprefix("consumer-")) - 1
 
 
 def _service(settings: LabSettings, name: str, link_port: int, **environment: str) -> Command:
@@ -285,8 +285,8 @@ def _traffic(settings: LabSettings) -> Command:
     return _locust(settings, "traffic", headless, LOAD_METRICS_PORT=str(settings.traffic_metrics_port))
 
 
-def load_ui(settings: LabSettings) -> Command:
-    """Locust with its web UI, beside the steady traffic."""
+def load_page(settings: LabSettings) -> Command:
+    """Locust with its web page, beside the steady traffic."""
     return _locust(settings, "load", ["--web-host", "127.0.0.1", "--web-port", str(settings.locust_port)])
 
 
@@ -304,7 +304,9 @@ def _locust(settings: LabSettings, name: str, options: list[str], **environment:
 
 
 def _legacy_importer(settings: LabSettings) -> Command:
-    return Command([sys.executable, "-m", "lab.faults.legacy_importer"])
+    # Past Toxiproxy; what and how much it sends is added when it is started.
+    return Command([sys.executable, "-m", "lab.faults.legacy_importer"], {
+        "RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": str(settings.rabbitmq_port)})
 
 
 def _which(*names: str) -> str:

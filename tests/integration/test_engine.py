@@ -12,7 +12,6 @@ import yaml
 from lab.engine.record import Records
 from lab.faults.toxics import toxiproxy
 from lab.stack.baseline import Management
-from lab.stack.programs import links
 from tests.conftest import Lab, Terminal, private_lab, wait_until
 
 SEED = "3"
@@ -148,7 +147,7 @@ def test_reset_brings_back_the_baseline_whatever_was_done(tmp_path):
                 "exec rabbitmq rabbitmqctl delete_queue messages.dlq", "exec rabbitmq rabbitmqctl add_user bob bob",
                 "exec rabbitmq rabbitmqctl set_policy drop ^messages$ {\"max-length\":1} --priority 10"):
             lab.command(*command.split())
-        server = toxiproxy(lab.settings)
+        server = toxiproxy(lab.stack)
         server.get_proxy("consumer-link").disable()
         server.get_proxy("producer-link").add_toxic(type="timeout", attributes={"timeout": 0})
         server.get_proxy("producer-link-standby").destroy()
@@ -158,7 +157,7 @@ def test_reset_brings_back_the_baseline_whatever_was_done(tmp_path):
         assert [user["name"] for user in management.call("GET", "users")] == [lab.settings.rabbitmq_user]
         assert {"messages", "messages.dlq"} <= {queue["name"] for queue in management.call("GET", "queues")}
         assert all(proxy.enabled and not proxy.toxics() for proxy in server.proxies().values())
-        assert set(server.proxies()) == {link["name"] for link in links(lab.settings)}
+        assert set(server.proxies()) == {link["name"] for link in lab.stack.links()}
         statuses = {status.name: status for status in lab.stack.status()}
         assert {status.state for status in statuses.values()} == {"running"}
         assert "consumer-2" not in statuses

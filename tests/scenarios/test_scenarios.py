@@ -114,7 +114,7 @@ def _check_baseline(played: Play, settings_before: dict) -> None:
     settings = played.lab.settings
     assert played.run.state == "reset"
     assert dotenv_values(played.lab.env_file) == settings_before
-    assert all(not proxy.toxics() and proxy.enabled for proxy in toxiproxy(settings).proxies().values())
+    assert all(not proxy.toxics() and proxy.enabled for proxy in toxiproxy(played.lab.stack).proxies().values())
     assert {user["name"] for user in Management(settings).call("GET", "users")} == {settings.rabbitmq_user}
     states = {status.name: (status.state, status.healthy) for status in played.lab.stack.status()}
     assert {state for state, _healthy in states.values()} == {"running"}, states

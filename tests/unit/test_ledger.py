@@ -11,6 +11,7 @@ import pytest
 from lab.grading import ledger as grading
 from lab.grading.ledger import Account
 from lab.settings import LabSettings
+from lab.stack.native import NativeStack
 from services.consumer.ledger import Ledger
 
 SINCE = 1000.0
@@ -60,6 +61,14 @@ def settings(tmp_path: Path, broker: Broker) -> LabSettings:
     return LabSettings(_env_file=None, lab_run_dir=tmp_path, rabbitmq_management_port=broker.server_port)
 
 
+def account(settings: LabSettings) -> Account:
+    return grading.account(settings, NativeStack(settings), SINCE)
+
+
+def settled(settings: LabSettings) -> Account:
+    return grading.settled(settings, NativeStack(settings), SINCE)
+
+
 def note(settings: LabSettings, file: str, event: str, *ids: str, at: float = LATER) -> None:
     """Put lines into one of the ledgers."""
     settings.ledger_dir.mkdir(exist_ok=True)
@@ -82,14 +91,14 @@ def dead_lettered(settings: LabSettings, *ids: str) -> None:
 
 def counts(settings: LabSettings) -> dict:
     """What the account says that is not 0."""
-    return {name: count for name, count in grading.account(settings, SINCE).as_dict().items() if count}
+    return {name: count for name, count in account(settings).as_dict().items() if count}
 
 
 # -- the account ----------------------------------------------------------------------------------
 
 
 def test_without_ledgers_there_is_nothing_to_account_for(settings):
-    assert grading.account(settings, SINCE) == Account(0, 0, 0, 0, 0, 0, 0)
+    assert account(settings) == Account(0, 0, 0, 0, 0, 0, 0)
 
 
 def test_what_was_processed_by_any_consumer_is_accounted_for(settings):
@@ -97,7 +106,7 @@ def test_what_was_processed_by_any_consumer_is_accounted_for(settings):
     processed(settings, "a", consumer="consumer-1")
     processed(settings, "b", "c", consumer="consumer-2")
     assert counts(settings) == {"acknowledged": 3, "processed": 3}
-    assert grading.account(settings, SINCE).intact
+    assert account(settings).intact
 
 
 def test_what_nobody_can_find_is_lost(settings):
@@ -105,7 +114,7 @@ def test_what_nobody_can_find_is_lost(settings):
     acknowledged(settings, "a", *ids)
     processed(settings, "a")
     assert counts(settings) == {"acknowledged": 8, "processed": 1, "lost": 7, "lost_examples": tuple(ids[:5])}
-    assert not grading.account(settings, SINCE).intact
+    assert not account(settings).intact
 
 
 @pytest.mark.parametrize("queues, in_flight, lost", [
@@ -118,7 +127,7 @@ def test_what_nobody_can_find_is_lost(settings):
 def test_what_waits_in_a_queue_is_in_flight(settings, broker, queues, in_flight, lost):
     acknowledged(settings, "a", "b", "c")
     broker.holds(**queues)
-    found = grading.account(settings, SINCE)
+    found = account(settings)
     assert (found.in_flight, found.lost) == (in_flight, lost)
 
 
@@ -140,7 +149,7 @@ def test_what_left_the_dead_letter_queue_is_discarded(settings, broker):
     dead_lettered(settings, "a", "b", "c")
     broker.holds(messages_dlq=1, messages=5)
     assert counts(settings) == {"dead_lettered": 3, "discarded": 2}
-    assert not grading.account(settings, SINCE).intact
+    assert not account(settings).intact
 
 
 def test_only_what_was_acknowledged_is_owed(settings):
@@ -164,7 +173,7 @@ def test_a_torn_line_that_another_process_went_on_writing_to_does_not_stop_the_a
     with (settings.ledger_dir / "processed-consumer-1.jsonl").open("a") as ledger:
         ledger.write('{"time": 1010.0, "event": "proc')
     processed(settings, "b", "c")
-    assert grading.account(settings, SINCE).processed >= 2
+    assert account(settings).processed >= 2
 
 
 @pytest.mark.parametrize("status", [401, 503])
@@ -193,7 +202,7 @@ def test_what_was_before_is_ignored(settings):
 def test_what_was_processed_just_before_and_acknowledged_just_after_is_not_lost(settings):
     processed(settings, "quick", at=SINCE - 0.001)
     acknowledged(settings, "quick", at=SINCE + 0.001)
-    assert grading.account(settings, SINCE).lost == 0
+    assert account(settings).lost == 0
 
 
 # -- the settled account --------------------------------------------------------------------------
@@ -203,21 +212,21 @@ def test_an_intact_account_is_settled_at_once(settings, monkeypatch):
     monkeypatch.setattr(grading.time, "sleep", lambda _seconds: pytest.fail("it waited"))
     acknowledged(settings, "a")
     processed(settings, "a")
-    assert grading.settled(settings, SINCE).intact
+    assert settled(settings).intact
 
 
 def test_what_the_broker_counts_late_is_waited_for(settings, broker, monkeypatch):
     monkeypatch.setattr(grading, "POLL_SECONDS", 0.01)
     acknowledged(settings, "a")
     broker.depths = [{}, {}, {"messages": 1}]
-    assert grading.settled(settings, SINCE).in_flight == 1
+    assert settled(settings).in_flight == 1
 
 
 def test_what_stays_lost_is_lost(settings, monkeypatch):
     monkeypatch.setattr(grading, "SETTLE_SECONDS", 0)
     monkeypatch.setattr(grading, "POLL_SECONDS", 0)
     acknowledged(settings, "a")
-    assert grading.settled(settings, SINCE).lost == 1
+    assert settled(settings).lost == 1
 
 
 # -- what a consumer writes -----------------------------------------------------------------------

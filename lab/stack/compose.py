@@ -1,0 +1,264 @@
+"""The stack in containers: `docker-compose.yml`, driven through Compose 1.29 or 2."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.settings import ROOT, LabSettings
+from lab.stack import addition, docker, health, ports
+from lab.stack.base import Progress, Status
+from lab.stack.container import Container
+from lab.stack.programs import MAX_CONSUMERS
+from lab.stack.tunnel import Tunnel
+
+# In the order of docker-compose.yml; the importer is there only while a fault runs it.
+SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "traffic",
+            "locust", "legacy-importer"]
+FAULTS = ["legacy-importer"]
+WITH_LEDGER = {"traffic", "consumer", "locust"}
+TOXIPROXY_PORT = 8474  # in its container
+SERVICE_DEADLINE_SECONDS = 120
+LOG_LINES = "10"
+
+
+def project(settings: LabSettings) -> str:
+    """Compose's name for this lab: by its own rule the folder's, unless COMPOSE_PROJECT_NAME says another."""
+    return settings.compose_project_name or re.sub(r"[^-_a-z0-9]", "", ROOT.name.lower())
+
+
+class ComposeStack:
+    """See `Stack` for what each method does."""
+
+    form = "compose"
+
+    def __init__(self, settings: LabSettings):
+        """Raises LabError where no Docker engine can be used."""
+        if problem := docker.unusable():
+            raise LabError(problem)
+        self._settings = settings
+        self._project = project(settings)
+
+    # -- the whole --------------------------------------------------------------------------
+
+    def up(self, progress: Progress) -> None:
+        self._check_ports()
+        self._bring_up(len(self._containers("consumer")) or self._settings.lab_consumers, progress)
+
+    def down(self, progress: Progress) -> None:
+        progress("stopping everything")
+        # Frozen containers would not hear that they are to stop.
+        self._on_each([one for one in self._all() if one.state == "paused"], "unpause")
+        self._compose("--profile", "faults", "down", "--remove-orphans")
+
+    def reset(self, progress: Progress) -> None:
+        self._on_each([one for one in self._all() if one.state == "paused"], "unpause")
+        self._on_each([one for one in self._all() if one.service in FAULTS], "rm", "--force")
+        self._bring_up(self._settings.lab_consumers, progress)
+
+    def clean(self, progress: Progress) -> None:
+        for removed in docker.remove_all(self._project):
+            progress(f"removed {removed}")
+
+    def is_up(self) -> bool:
+        return bool(self._all())
+
+    def toxiproxy_version(self) -> str:
+        host, port = self.toxiproxy_address()
+        return health.version(f"http://{host}:{port}/version")
+
+    def toxiproxy_address(self) -> tuple[str, int]:
+        return self._tunnel.address
+
+    def links(self) -> list[dict]:
+        return json.loads((ROOT / "toxiproxy" / "links.json").read_text())
+
+    def ledger_dir(self) -> Path:
+        holder = next((one for one in self._all() if one.service in WITH_LEDGER), None)
+        if holder is None:
+            raise LabError("no container is left that could hand over the ledger: run `make up`")
+        folder = self._settings.ledger_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        docker.run("cp", f"{holder.id}:/ledger/.", str(folder))
+        return folder
+
+    def status(self) -> list[Status]:
+        return [one.status() for one in self._all()]
+
+    def logs(self, service: str | None, follow: bool) -> Iterator[str]:
+        following = ["--follow"] if follow else []
+        found = self._resolve(service) if service else self._all()
+        if len(found) == 1:
+            argv = ["docker", "logs", *following, found[0].id]
+        else:
+            services = sorted({one.service for one in found}) if service else []
+            argv = docker.compose_argv(self._project, "logs", "--no-color", *following, *services)
+        process = subprocess.Popen(argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            yield from (line.rstrip("\n") for line in process.stdout)
+        finally:
+            process.terminate()
+            process.wait()
+
+    # -- one service ------------------------------------------------------------------------
+
+    def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
+        if environment is not None:
+            addition.remember(self._settings, service, environment)
+        self._start(self._named(service))
+
+    def stop(self, service: str) -> None:
+        found = self._resolve(service)
+        self._on_each([one for one in found if one.state == "paused"], "unpause")
+        self._on_each(found, "stop")
+
+    def kill(self, service: str) -> None:
+        # The engine does not start again what was killed on demand.
+        self._on_each([one for one in self._resolve(service) if one.lives], "kill")
+
+    def pause(self, service: str) -> None:
+        self._on_each([one for one in self._resolve(service) if one.state == "running"], "pause")
+
+    def resume(self, service: str) -> None:
+        self._on_each([one for one in self._resolve(service) if one.state == "paused"], "unpause")
+
+    def restart(self, service: str) -> None:
+        self.stop(service)
+        self._start(self._named(service))
+
+    def scale(self, count: int) -> None:
+        if not 0 <= count <= MAX_CONSUMERS:
+            raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
+        self._need_up()
+        self._up_services("--no-recreate", "--scale", f"consumer={count}", "consumer")
+        self._wait_healthy("consumer", self._deadline())
+
+    def load_page(self) -> None:
+        self._need_up()  # Locust's page is one of the services
+
+    def run_in(self, service: str, argv: list[str]) -> int:
+        [container, *_] = self._resolve(service)
+        terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+        return subprocess.run(["docker", "exec", "--interactive", *terminal, container.id, *argv]).returncode
+
+    # -- parts ------------------------------------------------------------------------------
+
+    @cached_property
+    def _tunnel(self) -> Tunnel:
+        [container, *_] = self._resolve("toxiproxy")
+        return Tunnel(container.id, TOXIPROXY_PORT)
+
+    def _compose(self, *arguments: str, shown: bool = False) -> None:
+        environment = {}
+        for service in FAULTS:
+            environment |= addition.of(self._settings, service)
+        docker.compose(*arguments, project=self._project, environment=environment, shown=shown)
+
+    def _bring_up(self, consumers: int, progress: Progress) -> None:
+        deadline = time.monotonic() + self._settings.lab_up_deadline
+        progress("starting the containers; images that are not there yet are pulled or built first")
+        try:
+            self._compose("up", "--detach", "--scale", f"consumer={consumers}", shown=True)
+        except LabError as error:
+            raise LabError(f"{error}{self._what_is_wrong()}") from None
+        for service in SERVICES:
+            if service not in FAULTS:
+                self._wait_healthy(service, deadline, progress)
+
+    def _start(self, service: str) -> None:
+        """With the settings of now: a container whose settings have changed is made anew."""
+        if service not in SERVICES:  # one of the consumers
+            [container] = self._resolve(service)
+            self._on_each([container], "unpause" if container.state == "paused" else "start")
+            self._wait_healthy("consumer", self._deadline())
+            return
+        self.resume(service)
+        scale = ["--scale", f"consumer={len(self._containers('consumer')) or self._settings.lab_consumers}"]
+        self._up_services(*(scale if service == "consumer" else []), service)
+        self._wait_healthy(service, self._deadline())
+
+    def _up_services(self, *arguments: str) -> None:
+        self._compose("--profile", "faults", "up", "--detach", "--no-deps", *arguments)
+
+    def _on_each(self, found: list[Container], *command: str) -> None:
+        if found:
+            docker.run(*command, *(one.id for one in found))
+
+    def _all(self) -> list[Container]:
+        known = [Container(inspected) for inspected in docker.containers(self._project)]
+        return sorted((one for one in known if one.service in SERVICES),
+                      key=lambda one: (SERVICES.index(one.service), one.number))
+
+    def _containers(self, service: str) -> list[Container]:
+        return [one for one in self._all() if one.service == service]
+
+    def _named(self, service: str) -> str:
+        """The name itself, when there is such a service or such a consumer."""
+        self._need_up()
+        if service in SERVICES or any(one.name == service for one in self._all()):
+            return service
+        names = dict.fromkeys(["consumer", *SERVICES, *(one.name for one in self._all())])
+        raise LabError(f"no service {service!r}; there is: {', '.join(names)}")
+
+    def _resolve(self, service: str) -> list[Container]:
+        """Its containers. Raises LabError where it has none."""
+        self._named(service)
+        found = [one for one in self._all() if service in {one.name, one.service}]
+        if not found:
+            raise LabError(f"{service} has no container: `lab start {service}`")
+        return found
+
+    def _need_up(self) -> None:
+        if not self.is_up():
+            raise LabError("the lab is not up: run `make up`")
+
+    def _deadline(self) -> float:
+        return time.monotonic() + SERVICE_DEADLINE_SECONDS
+
+    def _wait_healthy(self, service: str, deadline: float, progress: Progress = lambda _: None) -> None:
+        """Raises LabError with the last log lines of the first container that is not healthy in time."""
+        for name in [one.name for one in self._containers(service)]:
+            if self._problem(name) is None:
+                continue
+            problem = health.wait(lambda name=name: self._problem(name), deadline,
+                                  lambda seconds, problem, name=name: progress(f"{name}: {problem} ({seconds:.0f} s)"))
+            if problem:
+                [container] = self._resolve(name)
+                raise LabError(f"{name} is not healthy: {problem}; the end of its log:\n"
+                               + self._tail(container.id))
+            progress(f"{name} is healthy")
+
+    def _what_is_wrong(self) -> str:
+        """The containers that others wait for in vain, each with the end of its log."""
+        return "".join(f"\n{one.name}: {one.problem}; the end of its log:\n{self._tail(one.id)}"
+                       for one in self._all() if one.problem and one.state != "starting")
+
+    def _problem(self, name: str) -> str | None:
+        return next((one.problem for one in self._all() if one.name == name), "it has no container")
+
+    @staticmethod
+    def _tail(container: str) -> str:
+        said = subprocess.run(["docker", "logs", "--tail", LOG_LINES, container], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return said.stdout.rstrip()
+
+    def _check_ports(self) -> None:
+        """Only of what does not run: Docker holds the ports of the rest for us."""
+        running = {one.service for one in self._all() if one.lives}
+        settings = self._settings
+        published = [
+            ("rabbitmq", "RABBITMQ_PORT", settings.rabbitmq_port),
+            ("rabbitmq", "RABBITMQ_MANAGEMENT_PORT", settings.rabbitmq_management_port),
+            ("producer", "PRODUCER_PORT", settings.producer_port),
+            ("consumer", "CONSUMER_PORT", settings.consumer_port),
+            ("prometheus", "PROMETHEUS_PORT", settings.prometheus_port),
+            ("alertmanager", "ALERTMANAGER_PORT", settings.alertmanager_port),
+            ("grafana", "GRAFANA_PORT", settings.grafana_port),
+            ("locust", "LOCUST_PORT", settings.locust_port),
+        ]
+        ports.check_free(one for one in published if one[0] not in running)

@@ -1,0 +1,69 @@
+"""One container of the lab, as `docker inspect` tells of it."""
+
+from datetime import UTC, datetime
+
+from lab.stack.base import Status
+
+_STATES = {"running": "running", "paused": "paused", "restarting": "failed", "created": "stopped",
+           "exited": "stopped", "dead": "failed"}
+
+
+class Container:
+    """A snapshot: ask the engine again for how it is later."""
+
+    def __init__(self, inspected: dict):
+        labels = inspected["Config"]["Labels"]
+        self.id: str = inspected["Id"]
+        self.service: str = labels["com.docker.compose.service"]
+        self.number = int(labels["com.docker.compose.container-number"])
+        self._inspected = inspected
+
+    @property
+    def name(self) -> str:
+        """As `lab ps` shows it: only of the consumers there may be several."""
+        return f"consumer-{self.number}" if self.service == "consumer" else self.service
+
+    @property
+    def state(self) -> str:
+        """running, starting, paused, stopped or failed."""
+        state = _STATES.get(self._inspected["State"]["Status"], "failed")
+        return "starting" if state == "running" and self._health == "starting" else state
+
+    @property
+    def lives(self) -> bool:
+        return self.state in {"running", "starting", "paused"}
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not as it should be, None when it is."""
+        if self.state != "running":
+            return f"is {self.state}"
+        return self._last_check or "is unhealthy" if self._health == "unhealthy" else None
+
+    def status(self) -> Status:
+        lives = self.lives
+        checked = self._health is not None
+        started = datetime.fromisoformat(self._inspected["State"]["StartedAt"])
+        return Status(
+            name=self.name, state=self.state, pid=self._inspected["State"]["Pid"] or None,
+            uptime_seconds=(datetime.now(UTC) - started).total_seconds() if lives else None,
+            healthy=(self.problem is None if checked else None) if self.state == "running" else False,
+            detail=self.problem if self.state == "running" and self.problem else self._where)
+
+    @property
+    def _health(self) -> str | None:
+        return self._inspected["State"].get("Health", {}).get("Status")
+
+    @property
+    def _last_check(self) -> str:
+        """The last line of what the last health check said."""
+        checks = self._inspected["State"]["Health"]["Log"] or [{"Output": ""}]
+        return checks[-1]["Output"].strip().splitlines()[-1] if checks[-1]["Output"].strip() else ""
+
+    @property
+    def _where(self) -> str:
+        """Its address inside, by which Prometheus knows it, and the ports that are published."""
+        network = self._inspected["NetworkSettings"]
+        addresses = [one["IPAddress"] for one in network["Networks"].values() if one["IPAddress"]]
+        published = sorted({binding["HostPort"] for bindings in network["Ports"].values() for binding in bindings or []})
+        return " ".join([*addresses, *published])

@@ -1,0 +1,106 @@
+"""The Docker engine and Compose, through their command lines: what they refuse becomes a LabError."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+
+from lab.errors import LabError
+from lab.settings import ROOT, env_file
+
+ANSWER_SECONDS = 10
+# What the engine says when it cannot be used, and what a person can do about it.
+_REMEDIES = {
+    "permission denied": "this user may not use Docker: `sudo usermod -aG docker $USER` and log in again, "
+                         "or use sudo",
+    "Cannot connect to the Docker daemon": "the Docker daemon does not run: start it (sudo systemctl start docker, "
+                                           "or Docker Desktop)",
+    "error during connect": "the Docker daemon does not run: start it (sudo systemctl start docker, or Docker Desktop)",
+}
+_OTHERWISE = "; or set LAB_STACK=native, which needs no Docker"
+
+
+def unusable() -> str | None:
+    """Why no Docker engine with Compose can be used here, and what to do; None when one can."""
+    if shutil.which("docker") is None:
+        return "Docker is not installed: install Docker Engine with its Compose plugin" + _OTHERWISE
+    try:
+        answer = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], text=True,
+                                capture_output=True, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"the Docker daemon does not answer within {ANSWER_SECONDS} s: restart it{_OTHERWISE}"
+    if answer.returncode:
+        return _explained(answer.stderr) + _OTHERWISE
+    if _compose_command() is None:
+        return "Docker runs, but Compose is missing: install its plugin, or docker-compose" + _OTHERWISE
+    return None
+
+
+def run(*arguments: str) -> str:
+    """`docker ...`; what it says. Raises LabError with what it complains of."""
+    return _run(["docker", *arguments], {})
+
+
+def compose(*arguments: str, project: str, environment: Mapping[str, str], shown: bool = False) -> str:
+    """`docker compose ...` of that project, with `environment` for the variables of docker-compose.yml.
+
+    With `shown`, what it says goes to the terminal: a pull or a build may take minutes.
+    Raises LabError with what it complains of.
+    """
+    return _run(compose_argv(project, *arguments), environment, shown)
+
+
+def compose_argv(project: str, *arguments: str) -> list[str]:
+    command = _compose_command()
+    if command is None:
+        raise LabError(unusable())
+    settings = ["--env-file", str(env_file())] if env_file().exists() else []
+    return [*command, *settings, "--project-name", project, *arguments]
+
+
+def containers(project: str) -> list[dict]:
+    """What `docker inspect` tells of every container of that project, stopped ones included."""
+    ids = run("ps", "--all", "--quiet", "--no-trunc", "--filter", _label(project)).split()
+    return json.loads(run("inspect", *ids)) if ids else []
+
+
+def remove_all(project: str) -> list[str]:
+    """Remove every container, network and volume of that project, and nothing else; returns what went."""
+    gone = []
+    for kind, remove in (("container", ("rm", "--force", "--volumes")), ("network", ("network", "rm")),
+                         ("volume", ("volume", "rm", "--force"))):
+        everything = ("--all",) if kind == "container" else ()
+        if ids := run(kind, "ls", *everything, "--quiet", "--filter", _label(project)).split():
+            run(*remove, *ids)
+            gone.append(f"{len(ids)} {kind}s")
+    return gone
+
+
+def _label(project: str) -> str:
+    # Both Compose versions put it on all that they make.
+    return f"label=com.docker.compose.project={project}"
+
+
+@cache
+def _compose_command() -> list[str] | None:
+    plugin = ["docker", "compose"]
+    if subprocess.run([*plugin, "version"], capture_output=True).returncode == 0:
+        return plugin
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+def _run(argv: list[str], environment: Mapping[str, str], shown: bool = False) -> str:
+    process = subprocess.run(
+        argv, cwd=ROOT, env=os.environ | environment, text=True, stdin=subprocess.DEVNULL,
+        stdout=None if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
+    if process.returncode:
+        said = "see above" if shown else _explained(process.stderr)
+        raise LabError(f"{' '.join(argv[:2])} {' '.join(argv[-3:])} failed: {said}")
+    return process.stdout or ""
+
+
+def _explained(error: str) -> str:
+    remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in error), None)
+    return remedy or error.strip()[-1000:] or "it does not say why"

@@ -1,0 +1,65 @@
+"""Prometheus' configuration on the native stack: the same as in the containers, at other addresses."""
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from lab.settings import ROOT, LabSettings
+
+# How a job of prometheus.yml says where its targets are; here, files say it instead.
+_DISCOVERIES = ("static_configs", "dns_sd_configs")
+
+
+def write_configuration(folder: Path) -> None:
+    """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files."""
+    shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
+    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
+    path = folder / "prometheus.yml"
+    configuration = yaml.safe_load(path.read_text())
+    for job in configuration["scrape_configs"]:
+        _read_from_file(job, target_file(job["job_name"]))
+    for alertmanager in configuration["alerting"]["alertmanagers"]:
+        _read_from_file(alertmanager, target_file("alertmanager"))
+    path.write_text(yaml.safe_dump(configuration, sort_keys=False))
+
+
+def target_file(job: str) -> str:
+    """Where the targets of a job stand, relative to Prometheus' folder; the broker's two jobs share theirs."""
+    return f"targets/{job.removesuffix('-queues')}.yml"
+
+
+def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> None:
+    """Tell Prometheus where everything is; it notices changed files by itself.
+
+    `consumers` is their ports by name; None leaves what was said of them before.
+    """
+    folder = settings.run_dir / "prometheus" / "targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = {
+        "producer": settings.producer_port,
+        "rabbitmq": settings.rabbitmq_prometheus_port,
+        "toxiproxy": settings.toxiproxy_port,
+        "traffic": settings.traffic_metrics_port,
+        "prometheus": settings.prometheus_port,
+        "alertmanager": settings.alertmanager_port,
+    }
+    for job, port in ports.items():
+        _write_yaml(folder / f"{job}.yml", [{"targets": [f"127.0.0.1:{port}"]}])
+    if consumers is not None:
+        _write_yaml(folder / "consumer.yml", [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()])
+
+
+def _read_from_file(where: dict, file: str) -> None:
+    for discovery in _DISCOVERIES:
+        where.pop(discovery, None)
+    where["file_sd_configs"] = [{"files": [file]}]
+
+
+def _write_yaml(path: Path, content: list) -> None:
+    # Renamed into place, so that Prometheus never reads half a file.
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(content))
+    os.replace(temporary, path)
