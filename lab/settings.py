@@ -5,11 +5,11 @@ import re
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lab.errors import LabError
@@ -56,20 +56,12 @@ class LabSettings(BaseSettings):
     producer_standby_link_port: int = Field(5676, ge=1, le=65535)
     producer_port: int = Field(5000, ge=1, le=65535)
     consumer_port: int = Field(8000, ge=1, le=65535)
-    consumer_port_last: int = Field(8009, ge=1, le=65535)
     prometheus_port: int = Field(9090, ge=1, le=65535)
     alertmanager_port: int = Field(9093, ge=1, le=65535)
     traffic_metrics_port: int = Field(9646, ge=1, le=65535)
     grafana_port: int = Field(3000, ge=1, le=65535)
     locust_port: int = Field(8089, ge=1, le=65535)
     supervisor_port: int = Field(9001, ge=1, le=65535)
-
-    @model_validator(mode="after")
-    def _consumers_have_ports(self) -> Self:
-        if self.consumer_port_last < self.consumer_port:
-            raise ValueError(f"CONSUMER_PORT_LAST={self.consumer_port_last} must not be below "
-                             f"CONSUMER_PORT={self.consumer_port}: the consumers take the ports between them")
-        return self
 
     @cached_property
     def run_dir(self) -> Path:
@@ -115,8 +107,7 @@ def load() -> LabSettings:
         return LabSettings(_env_file=path)
     except ValidationError as error:
         problems = [
-            f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}" if problem["loc"]
-            else problem["msg"].removeprefix("Value error, ")
+            f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
             for problem in error.errors()]
         raise LabError(f"bad setting (in {path} or the environment):\n  " + "\n  ".join(problems)) from None
 

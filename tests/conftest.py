@@ -60,7 +60,6 @@ def write_settings(path: Path, run_dir: Path, **changes: object) -> None:
     values |= {name: str(port) for name, port in zip(names, ports, strict=False)}
     values |= {
         "CONSUMER_PORT": str(ports[len(names)]),
-        "CONSUMER_PORT_LAST": str(ports[-1]),
         "LAB_STACK": "native",
         "LAB_RUN_DIR": str(run_dir / "run"),
         "LAB_REPORTS_DIR": str(run_dir / "reports"),

@@ -137,7 +137,9 @@ def _log_to_file(settings: LabSettings) -> list[str]:
     logger = logging.getLogger("chaostoolkit")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    file = logging.FileHandler(settings.run_dir / "logs" / "engine.log")
+    folder = settings.run_dir / "logs"
+    folder.mkdir(exist_ok=True)
+    file = logging.FileHandler(folder / "engine.log")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers = [file, _Collector(fatal)]
     return fatal

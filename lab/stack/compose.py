@@ -18,8 +18,8 @@ from lab.stack.programs import MAX_CONSUMERS
 from lab.stack.tunnel import Tunnel
 
 # In the order of docker-compose.yml; the importer is there only while a fault runs it.
-SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "traffic",
-            "locust", "legacy-importer"]
+SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "consumer-port",
+            "traffic", "locust", "legacy-importer"]
 FAULTS = ["legacy-importer"]
 WITH_LEDGER = {"traffic", "consumer", "locust"}
 TOXIPROXY_PORT = 8474  # in its container
@@ -153,17 +153,19 @@ class ComposeStack:
         [container, *_] = self._resolve("toxiproxy")
         return Tunnel(container.id, TOXIPROXY_PORT)
 
+    @property
+    def _additions(self) -> dict[str, str]:
+        """What faults have added to the variables of docker-compose.yml."""
+        return {key: value for service in FAULTS for key, value in addition.of(self._settings, service).items()}
+
     def _compose(self, *arguments: str, shown: bool = False) -> None:
-        environment = {}
-        for service in FAULTS:
-            environment |= addition.of(self._settings, service)
-        docker.compose(*arguments, project=self._project, environment=environment, shown=shown)
+        docker.compose(*arguments, project=self._project, environment=self._additions, shown=shown)
 
     def _bring_up(self, consumers: int, progress: Progress) -> None:
         deadline = time.monotonic() + self._settings.lab_up_deadline
-        progress("starting the containers; images that are not there yet are pulled or built first")
+        progress("starting the containers; images that are missing or out of date are pulled or built first")
         try:
-            self._compose("up", "--detach", "--scale", f"consumer={consumers}", shown=True)
+            self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=True)
         except LabError as error:
             raise LabError(f"{error}{self._what_is_wrong()}") from None
         for service in SERVICES:
@@ -171,16 +173,21 @@ class ComposeStack:
                 self._wait_healthy(service, deadline, progress)
 
     def _start(self, service: str) -> None:
-        """With the settings of now: a container whose settings have changed is made anew."""
-        if service not in SERVICES:  # one of the consumers
-            [container] = self._resolve(service)
-            self._on_each([container], "unpause" if container.state == "paused" else "start")
-            self._wait_healthy("consumer", self._deadline())
-            return
-        self.resume(service)
-        scale = ["--scale", f"consumer={len(self._containers('consumer')) or self._settings.lab_consumers}"]
-        self._up_services(*(scale if service == "consumer" else []), service)
-        self._wait_healthy(service, self._deadline())
+        """With the settings of now: containers whose settings have changed are made anew."""
+        kind = service if service in SERVICES else "consumer"
+        found = [one for one in self._containers(kind) if service in {one.name, kind}]
+        self._on_each([one for one in found if one.state == "paused"], "unpause")
+        if not found or self._is_stale(found):
+            count = len(self._containers("consumer")) or self._settings.lab_consumers
+            self._up_services(*(["--scale", f"consumer={count}"] if kind == "consumer" else []), kind)
+        else:
+            self._on_each([one for one in found if not one.lives], "start")
+        self._wait_healthy(kind, self._deadline())
+
+    def _is_stale(self, found: list[Container]) -> bool:
+        """Whether one of them has another environment than it would be made with now."""
+        wanted = docker.environment_of(found[0].service, self._project, self._additions)
+        return any(one.environment != docker.image_environment(one.image) | wanted for one in found)
 
     def _up_services(self, *arguments: str) -> None:
         self._compose("--profile", "faults", "up", "--detach", "--no-deps", *arguments)
@@ -190,8 +197,7 @@ class ComposeStack:
             docker.run(*command, *(one.id for one in found))
 
     def _all(self) -> list[Container]:
-        known = [Container(inspected) for inspected in docker.containers(self._project)]
-        return sorted((one for one in known if one.service in SERVICES),
+        return sorted((one for one in docker.containers(self._project) if one.service in SERVICES),
                       key=lambda one: (SERVICES.index(one.service), one.number))
 
     def _containers(self, service: str) -> list[Container]:
@@ -255,7 +261,7 @@ class ComposeStack:
             ("rabbitmq", "RABBITMQ_PORT", settings.rabbitmq_port),
             ("rabbitmq", "RABBITMQ_MANAGEMENT_PORT", settings.rabbitmq_management_port),
             ("producer", "PRODUCER_PORT", settings.producer_port),
-            ("consumer", "CONSUMER_PORT", settings.consumer_port),
+            ("consumer-port", "CONSUMER_PORT", settings.consumer_port),
             ("prometheus", "PROMETHEUS_PORT", settings.prometheus_port),
             ("alertmanager", "ALERTMANAGER_PORT", settings.alertmanager_port),
             ("grafana", "GRAFANA_PORT", settings.grafana_port),

@@ -8,6 +8,11 @@ _STATES = {"running": "running", "paused": "paused", "restarting": "failed", "cr
            "exited": "stopped", "dead": "failed"}
 
 
+def environment(config: dict) -> dict[str, str]:
+    """What a container, or an image, has in its environment; `config` is a part of what inspecting it tells."""
+    return dict(entry.split("=", 1) for entry in config["Env"] or [])
+
+
 class Container:
     """A snapshot: ask the engine again for how it is later."""
 
@@ -16,6 +21,8 @@ class Container:
         self.id: str = inspected["Id"]
         self.service: str = labels["com.docker.compose.service"]
         self.number = int(labels["com.docker.compose.container-number"])
+        self.image: str = inspected["Image"]
+        self.environment: dict[str, str] = environment(inspected["Config"])
         self._inspected = inspected
 
     @property

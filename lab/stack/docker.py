@@ -7,8 +7,11 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 
+import yaml
+
 from lab.errors import LabError
 from lab.settings import ROOT, env_file
+from lab.stack.container import Container, environment
 
 ANSWER_SECONDS = 10
 # What the engine says when it cannot be used, and what a person can do about it.
@@ -60,10 +63,22 @@ def compose_argv(project: str, *arguments: str) -> list[str]:
     return [*command, *settings, "--project-name", project, *arguments]
 
 
-def containers(project: str) -> list[dict]:
-    """What `docker inspect` tells of every container of that project, stopped ones included."""
+def environment_of(service: str, project: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What docker-compose.yml puts into the environment of a service, with the settings of now."""
+    asked = compose("--profile", "*", "config", project=project, environment=environment)
+    wanted = yaml.safe_load(asked)["services"][service].get("environment", {})
+    return {key: str(value).replace("$$", "$") for key, value in wanted.items() if value is not None}
+
+
+def image_environment(image: str) -> dict[str, str]:
+    """What an image itself puts into the environment of its containers."""
+    return environment(json.loads(run("image", "inspect", image))[0]["Config"])
+
+
+def containers(project: str) -> list[Container]:
+    """Every container of that project, stopped ones included."""
     ids = run("ps", "--all", "--quiet", "--no-trunc", "--filter", _label(project)).split()
-    return json.loads(run("inspect", *ids)) if ids else []
+    return [Container(inspected) for inspected in json.loads(run("inspect", *ids))] if ids else []
 
 
 def remove_all(project: str) -> list[str]:
@@ -97,7 +112,7 @@ def _run(argv: list[str], environment: Mapping[str, str], shown: bool = False) -
         stdout=None if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
     if process.returncode:
         said = "see above" if shown else _explained(process.stderr)
-        raise LabError(f"{' '.join(argv[:2])} {' '.join(argv[-3:])} failed: {said}")
+        raise LabError(f"`{' '.join(argv)}` failed: {said}")
     return process.stdout or ""
 
 
