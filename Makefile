@@ -57,7 +57,7 @@ scale-consumer: ## run 3 consumers, or N=5
 monitor: ## watch the system in the terminal
 	@$(LAB) monitor
 
-load: ## drive the system from Locust's web page
+load: ## serve Locust's web page, to drive the system by hand
 	@$(LAB) load
 
 scenarios: ## list the scenarios
@@ -81,8 +81,8 @@ grade: ## end the run and read the grade
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
 
-test: ## run all tests
-	@scripts/setup && .venv/bin/python -m pytest tests/ -v
+test: ## run all tests; they need the programs of the native stack
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v
 
 smoke: ## check the running system, under load too
 	@scripts/setup && .venv/bin/python scripts/test_system.py

@@ -20,7 +20,9 @@ from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.prometheus import Prometheus
 from lab.settings import ROOT, LabSettings
+from lab.stack import docker
 from lab.stack.base import Stack
+from tests.standins import engine
 
 CONSUMER_PORTS = 10
 
@@ -34,7 +36,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
     return result
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports in a row, below the range from which the kernel takes ports for connections."""
     while True:
         first = random.randrange(10_000, 30_000)
@@ -56,11 +58,12 @@ def write_settings(path: Path, run_dir: Path, **changes: object) -> None:
     """A settings file for a private lab: the example's values, other ports, other folders."""
     values = dict(dotenv_values(lab_settings.EXAMPLE_FILE))
     names = [name for name in values if name.endswith("_PORT") and name != "CONSUMER_PORT"]
-    ports = _free_ports(len(names) + CONSUMER_PORTS)
+    ports = free_ports(len(names) + CONSUMER_PORTS)
     values |= {name: str(port) for name, port in zip(names, ports, strict=False)}
     values |= {
         "CONSUMER_PORT": str(ports[len(names)]),
         "LAB_STACK": "native",
+        "COMPOSE_PROJECT_NAME": f"sre-lab-test-{ports[0]}",
         "LAB_RUN_DIR": str(run_dir / "run"),
         "LAB_REPORTS_DIR": str(run_dir / "reports"),
     }
@@ -133,6 +136,24 @@ class Terminal:
                 self.shown += os.read(self._fd, 65536).decode(errors="replace")
             except OSError:  # the program has ended
                 time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def docker_engine(tmp_path_factory) -> Iterator[None]:
+    """A Docker engine: the machine's own, else a private one with stand-ins for what no registry gives here."""
+    if docker.unusable() is None:
+        yield
+        return
+    if problem := engine.missing():
+        pytest.skip(f"no Docker engine can be had: {problem}")
+    folder = tmp_path_factory.mktemp("docker")
+    with engine.engine(folder) as host, pytest.MonkeyPatch.context() as patch:
+        engine.build_images(host, folder)
+        patch.setenv("DOCKER_HOST", host)
+        patch.setenv("DOCKER_CONFIG", str(engine.compose_plugin(host, folder)))
+        docker.compose_command.cache_clear()
+        yield
+    docker.compose_command.cache_clear()
 
 
 @contextmanager

@@ -48,7 +48,8 @@ class ComposeStack:
 
     def up(self, progress: Progress) -> None:
         self._check_ports()
-        self._bring_up(len(self._containers("consumer")) or self._settings.lab_consumers, progress)
+        progress("starting the containers; images that are missing or out of date are pulled or built first")
+        self._bring_up(len(self._containers("consumer")) or self._settings.lab_consumers, progress, shown=True)
 
     def down(self, progress: Progress) -> None:
         progress("stopping everything")
@@ -161,13 +162,13 @@ class ComposeStack:
     def _compose(self, *arguments: str, shown: bool = False) -> None:
         docker.compose(*arguments, project=self._project, environment=self._additions, shown=shown)
 
-    def _bring_up(self, consumers: int, progress: Progress) -> None:
-        deadline = time.monotonic() + self._settings.lab_up_deadline
-        progress("starting the containers; images that are missing or out of date are pulled or built first")
+    def _bring_up(self, consumers: int, progress: Progress, shown: bool = False) -> None:
         try:
-            self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=True)
+            self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=shown)
         except LabError as error:
             raise LabError(f"{error}{self._what_is_wrong()}") from None
+        # From now on: what images need, the network decides.
+        deadline = time.monotonic() + self._settings.lab_up_deadline
         for service in SERVICES:
             if service not in FAULTS:
                 self._wait_healthy(service, deadline, progress)

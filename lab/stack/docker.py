@@ -36,7 +36,7 @@ def unusable() -> str | None:
         return f"the Docker daemon does not answer within {ANSWER_SECONDS} s: restart it{_OTHERWISE}"
     if answer.returncode:
         return _explained(answer.stderr) + _OTHERWISE
-    if _compose_command() is None:
+    if compose_command() is None:
         return "Docker runs, but Compose is missing: install its plugin, or docker-compose" + _OTHERWISE
     return None
 
@@ -56,7 +56,7 @@ def compose(*arguments: str, project: str, environment: Mapping[str, str], shown
 
 
 def compose_argv(project: str, *arguments: str) -> list[str]:
-    command = _compose_command()
+    command = compose_command()
     if command is None:
         raise LabError(unusable())
     settings = ["--env-file", str(env_file())] if env_file().exists() else []
@@ -99,7 +99,8 @@ def _label(project: str) -> str:
 
 
 @cache
-def _compose_command() -> list[str] | None:
+def compose_command() -> list[str] | None:
+    """How Compose is called here: as Docker's plugin, else by its older name; None where there is none."""
     plugin = ["docker", "compose"]
     if subprocess.run([*plugin, "version"], capture_output=True).returncode == 0:
         return plugin

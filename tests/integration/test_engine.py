@@ -6,12 +6,9 @@ import subprocess
 import sys
 
 import pytest
-import requests
 import yaml
 
 from lab.engine.record import Records
-from lab.faults.toxics import toxiproxy
-from lab.stack.baseline import Management
 from tests.conftest import Lab, Terminal, private_lab, wait_until
 
 SEED = "3"
@@ -137,32 +134,6 @@ class TestWhileARunIsOn:
         assert first.wait_end() == 0
         assert records(lab).active() is None
         assert lab.stack.status()[1].healthy
-
-
-def test_reset_brings_back_the_baseline_whatever_was_done(tmp_path):
-    with private_lab(tmp_path) as lab:
-        lab.command("up")
-        for command in (
-                "scale consumer 3", "kill prometheus", "pause producer", "stop traffic",
-                "exec rabbitmq rabbitmqctl delete_queue messages.dlq", "exec rabbitmq rabbitmqctl add_user bob bob",
-                "exec rabbitmq rabbitmqctl set_policy drop ^messages$ {\"max-length\":1} --priority 10"):
-            lab.command(*command.split())
-        server = toxiproxy(lab.stack)
-        server.get_proxy("consumer-link").disable()
-        server.get_proxy("producer-link").add_toxic(type="timeout", attributes={"timeout": 0})
-        server.get_proxy("producer-link-standby").destroy()
-        lab.command("reset")
-        management = Management(lab.settings)
-        assert [policy["name"] for policy in management.call("GET", "policies")] == ["messages"]
-        assert [user["name"] for user in management.call("GET", "users")] == [lab.settings.rabbitmq_user]
-        assert {"messages", "messages.dlq"} <= {queue["name"] for queue in management.call("GET", "queues")}
-        assert all(proxy.enabled and not proxy.toxics() for proxy in server.proxies().values())
-        assert set(server.proxies()) == {link["name"] for link in lab.stack.links()}
-        statuses = {status.name: status for status in lab.stack.status()}
-        assert {status.state for status in statuses.values()} == {"running"}
-        assert "consumer-2" not in statuses
-        answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=10)
-        assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("arguments", [("submit", "--component", "broker", "--cause", "latency"), ("hint",), ("detect",)])

@@ -1,9 +1,7 @@
 """The native stack: what its commands promise, and that it can be cleaned after anything."""
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 
 import psutil
@@ -12,105 +10,15 @@ import requests
 
 from lab import settings as lab_settings
 from lab.errors import LabError
+from lab.settings import ROOT
 from lab.stack import native
-from lab.stack.programs import consumer_names, toxiproxy_binary
+from lab.stack.programs import toxiproxy_binary
 from lab.stack.supervisor import marked_processes
 from tests.conftest import Lab, private_lab, wait_until
 
 
-def state(lab: Lab, name: str) -> str:
-    return next(status.state for status in lab.stack.status() if status.name == name)
-
-
-def scraped_consumers(lab: Lab) -> set[str]:
-    return {labels["instance_name"] for labels, up in lab.prometheus.vector('up{job="consumer"}') if up == 1}
-
-
 def processes(lab: Lab) -> list[psutil.Process]:
     return marked_processes(lab.settings.run_dir)
-
-
-class TestCommands:
-    def test_up_twice_is_safe(self, lab):
-        before = {status.name: status.pid for status in lab.stack.status()}
-        lab.command("up")
-        assert {status.name: status.pid for status in lab.stack.status()} == before
-
-    def test_everything_is_scraped(self, lab):
-        wait_until(lambda: {labels["job"] for labels, up in lab.prometheus.vector("up") if up == 1} == {
-            "producer", "consumer", "rabbitmq", "rabbitmq-queues", "toxiproxy", "traffic", "prometheus",
-            "alertmanager"}, what="all targets up")
-
-    def test_scaling_gives_that_many_consumers_each_scraped(self, lab):
-        lab.command("scale", "consumer", "3")
-        wait_until(lambda: scraped_consumers(lab) == set(consumer_names(3)), what="three scraped consumers")
-        wait_until(lambda: lab.prometheus.value(
-            'rabbitmq_detailed_queue_consumers{queue="messages"}') == 3, what="three consumers of the queue")
-        lab.command("scale", "consumer", "1")
-        wait_until(lambda: scraped_consumers(lab) == {"consumer-1"}, what="one scraped consumer")
-
-    def test_scaling_out_of_bounds_is_refused(self, lab):
-        done = lab.command("scale", "consumer", "11", check=False)
-        assert done.returncode == 1
-        assert "0 to 10" in done.stderr
-
-    @pytest.mark.parametrize("service", ["producer", "consumer-1", "rabbitmq", "toxiproxy", "prometheus"])
-    def test_a_killed_service_stays_down_until_it_is_started(self, lab, service):
-        lab.command("kill", service)
-        assert state(lab, service) == "stopped"
-        lab.command("start", service)
-        assert state(lab, service) == "running"
-
-    def test_a_crashed_service_is_started_again(self, lab):
-        pid = next(status.pid for status in lab.stack.status() if status.name == "prometheus")
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: next(
-            (status.healthy and status.pid not in (None, pid)) for status in lab.stack.status()
-            if status.name == "prometheus"), what="a new prometheus")
-
-    def test_a_paused_service_answers_again_when_resumed(self, lab):
-        lab.command("pause", "producer")
-        assert state(lab, "producer") == "paused"
-        with pytest.raises(requests.Timeout):
-            requests.get(f"{lab.settings.producer_url}/health", timeout=1)
-        lab.command("resume", "producer")
-        assert requests.get(f"{lab.settings.producer_url}/health", timeout=10).ok
-
-    def test_a_changed_setting_holds_after_a_restart_and_reset_takes_it_back(self, lab):
-        before = lab.env_file.read_text()
-        lab.command("set", "CONSUMER_PREFETCH=77")
-        lab.command("restart", "consumer")
-        url = f"http://127.0.0.1:{lab.settings.consumer_port}/metrics"
-        assert "consumer_prefetch 77.0" in requests.get(url, timeout=5).text
-        lab.env_file.write_text(before)
-        lab.command("reset")
-        assert "consumer_prefetch 10.0" in requests.get(url, timeout=5).text
-
-    def test_logs_can_be_filtered(self, lab):
-        lines = lab.command("logs", "producer", "--grep", "broker connected").stdout.splitlines()
-        assert lines
-        assert all("broker connected" in line for line in lines)
-
-    def test_commands_run_in_the_brokers_environment(self, lab):
-        done = lab.command("exec", "rabbitmq", "rabbitmqctl", "list_queues", "name")
-        assert "messages.dlq" in done.stdout
-
-    def test_the_system_test_passes(self, lab):
-        settings = lab.settings
-        done = subprocess.run([
-            sys.executable, "scripts/test_system.py", "--producer", settings.producer_url,
-            "--consumer", f"http://127.0.0.1:{settings.consumer_port}",
-            "--management", settings.management_url], text=True, capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def test_the_prometheus_page_is_served(self, lab):
-        assert "Prometheus" in requests.get(f"{lab.settings.prometheus_url}/graph", timeout=5).text
-
-    def test_an_unknown_service_lists_what_there_is(self, lab):
-        done = lab.command("restart", "cosumer", check=False)
-        assert done.returncode == 1
-        assert "producer" in done.stderr
-        assert "Traceback" not in done.stderr
 
 
 def test_nothing_is_written_beside_the_run_folder_and_clean_leaves_no_process(tmp_path):
@@ -192,3 +100,20 @@ def test_a_broker_that_is_too_old_or_missing_is_named(tmp_path, monkeypatch):
         monkeypatch.setattr(native, "RABBITMQ_BIN", tmp_path)
         with pytest.raises(LabError, match="not installed: run `make setup`"):
             lab.stack.up(print)
+
+
+@pytest.mark.parametrize("binary", ["grafana", "grafana-server"])
+def test_grafana_runs_where_it_is_installed(tmp_path, monkeypatch, binary):
+    """A stand-in for it, which checks what it is given as Grafana would."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    server = programs / binary
+    server.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT / 'tests/standins/grafana.py'} \"$@\"\n")
+    server.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    with private_lab(tmp_path) as lab:
+        assert f"http://127.0.0.1:{lab.settings.grafana_port}" in lab.command("up").stdout
+        url = f"http://127.0.0.1:{lab.settings.grafana_port}/api"
+        assert "sre-lab-overview" in {one["uid"] for one in requests.get(f"{url}/search", timeout=5).json()}
+        for source in ("prometheus", "alertmanager"):
+            assert requests.get(f"{url}/datasources/uid/{source}/health", timeout=5).json() == {"status": "OK"}

@@ -1,0 +1,201 @@
+"""What every form of the stack promises: one suite, run against each."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from lab.faults.importer import Importer
+from lab.faults.toxics import toxiproxy
+from lab.stack.base import Status
+from lab.stack.baseline import Management
+from tests.conftest import Lab, private_lab, wait_until
+
+
+@pytest.fixture(scope="module", params=["native", "compose"])
+def running_lab(request, tmp_path_factory) -> Iterator[Lab]:
+    """A lab that is up, in each of the forms."""
+    if request.param == "compose":
+        request.getfixturevalue("docker_engine")
+    with private_lab(tmp_path_factory.mktemp(request.param), LAB_STACK=request.param) as lab:
+        lab.command("up", timeout=600)
+        yield lab
+
+
+def status(lab: Lab, name: str) -> Status:
+    return next(one for one in lab.stack.status() if one.name == name)
+
+
+def state(lab: Lab, name: str) -> str:
+    return status(lab, name).state
+
+
+def scraped_consumers(lab: Lab) -> int:
+    return sum(up == 1 for _labels, up in lab.prometheus.vector('up{job="consumer"}'))
+
+
+def test_the_form_is_the_one_that_was_asked_for(lab):
+    assert lab.command("status").stdout.startswith(f"stack {lab.settings.lab_stack}, Toxiproxy: 2.12.0")
+
+
+def test_up_twice_is_safe(lab):
+    before = {one.name: one.pid for one in lab.stack.status()}
+    lab.command("up")
+    assert {one.name: one.pid for one in lab.stack.status()} == before
+
+
+def test_everything_is_scraped(lab):
+    wait_until(lambda: {labels["job"] for labels, up in lab.prometheus.vector("up") if up == 1} == {
+        "producer", "consumer", "rabbitmq", "rabbitmq-queues", "toxiproxy", "traffic", "prometheus",
+        "alertmanager"}, what="all targets up")
+
+
+def test_scaling_gives_that_many_consumers_each_scraped(lab):
+    lab.command("scale", "consumer", "3")
+    wait_until(lambda: scraped_consumers(lab) == 3, what="three scraped consumers")
+    wait_until(lambda: lab.prometheus.value(
+        'rabbitmq_detailed_queue_consumers{queue="messages"}') == 3, what="three consumers of the queue")
+    lab.command("scale", "consumer", "1")
+    wait_until(lambda: scraped_consumers(lab) == 1, what="one scraped consumer")
+
+
+def test_scaling_out_of_bounds_is_refused(lab):
+    done = lab.command("scale", "consumer", "11", check=False)
+    assert done.returncode == 1
+    assert "0 to 10" in done.stderr
+
+
+@pytest.mark.parametrize("service", ["producer", "consumer-1", "rabbitmq", "toxiproxy", "prometheus"])
+def test_a_killed_service_stays_down_until_it_is_started(lab, service):
+    lab.command("kill", service)
+    assert state(lab, service) == "stopped"
+    lab.command("start", service)
+    assert state(lab, service) == "running"
+
+
+def test_a_crashed_service_is_started_again(lab):
+    pid = status(lab, "prometheus").pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: (now := status(lab, "prometheus")).healthy and now.pid not in (None, pid), what="a new prometheus")
+
+
+def test_a_stopped_service_stays_down_until_it_is_started(lab):
+    lab.command("stop", "consumer")
+    assert state(lab, "consumer-1") == "stopped"
+    lab.command("start", "consumer")
+    assert status(lab, "consumer-1").healthy
+
+
+def test_a_paused_service_answers_again_when_resumed(lab):
+    lab.command("pause", "producer")
+    assert state(lab, "producer") == "paused"
+    with pytest.raises(requests.Timeout):
+        requests.get(f"{lab.settings.producer_url}/health", timeout=1)
+    lab.command("resume", "producer")
+    assert requests.get(f"{lab.settings.producer_url}/health", timeout=10).ok
+
+
+def test_a_changed_setting_holds_after_a_restart_and_reset_takes_it_back(lab):
+    before = lab.env_file.read_text()
+    lab.command("set", "CONSUMER_PREFETCH=77")
+    lab.command("restart", "consumer")
+    url = f"http://127.0.0.1:{lab.settings.consumer_port}/metrics"
+    assert "consumer_prefetch 77.0" in requests.get(url, timeout=5).text
+    lab.env_file.write_text(before)
+    lab.command("reset")
+    assert "consumer_prefetch 10.0" in requests.get(url, timeout=5).text
+
+
+def test_logs_can_be_filtered(lab):
+    lines = lab.command("logs", "producer", "--grep", "broker connected").stdout.splitlines()
+    assert lines
+    assert all("broker connected" in line for line in lines)
+
+
+def test_commands_run_in_the_brokers_environment(lab):
+    done = lab.command("exec", "rabbitmq", "rabbitmqctl", "list_queues", "name")
+    assert "messages.dlq" in done.stdout
+
+
+def test_the_system_test_passes(lab):
+    settings = lab.settings
+    done = subprocess.run([
+        sys.executable, "scripts/test_system.py", "--producer", settings.producer_url,
+        "--consumer", f"http://127.0.0.1:{settings.consumer_port}",
+        "--management", settings.management_url], text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_prometheus_page_is_served(lab):
+    assert "Prometheus" in requests.get(f"{lab.settings.prometheus_url}/graph", timeout=5).text
+
+
+def test_an_unknown_service_lists_what_there_is(lab):
+    done = lab.command("restart", "cosumer", check=False)
+    assert done.returncode == 1
+    assert "producer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_ledger_accounts_for_every_message(lab):
+    ids = [f"ledger-{number}" for number in range(20)]
+    answer = requests.post(f"{lab.settings.producer_url}/batch-produce", timeout=30,
+                           json={"messages": [{"id": one, "payload": 1} for one in ids]})
+    assert answer.status_code == 201
+
+    def processed() -> str:
+        return "".join(path.read_text() for path in lab.stack.ledger_dir().glob("processed-*.jsonl"))
+
+    wait_until(lambda: all(f'"{one}"' in processed() for one in ids), what="processing")
+    lab.command("ledger")
+
+
+def test_a_fault_can_add_to_the_environment_of_what_it_starts(lab):
+    Importer(kind="importer", rate=50, defect="wrong-schema").inject(lab.settings, lab.stack)
+    wait_until(lambda: dead_letters(lab) > 20, what="dead letters")
+    lab.command("stop", "legacy-importer")
+    assert state(lab, "legacy-importer") == "stopped"
+
+
+def dead_letters(lab: Lab) -> int:
+    return Management(lab.settings).call("GET", "queues", "/", "messages.dlq").get("messages", 0)
+
+
+def test_reset_brings_back_the_baseline_whatever_was_done(lab):
+    for command in (
+            "scale consumer 3", "kill prometheus", "pause producer", "stop traffic",
+            "exec rabbitmq rabbitmqctl delete_queue messages.dlq", "exec rabbitmq rabbitmqctl add_user bob bob",
+            "exec rabbitmq rabbitmqctl set_policy drop ^messages$ {\"max-length\":1} --priority 10"):
+        lab.command(*command.split())
+    server = toxiproxy(lab.stack)
+    server.get_proxy("consumer-link").disable()
+    server.get_proxy("producer-link").add_toxic(type="timeout", attributes={"timeout": 0})
+    server.get_proxy("producer-link-standby").destroy()
+    lab.command("reset")
+    management = Management(lab.settings)
+    assert [policy["name"] for policy in management.call("GET", "policies")] == ["messages"]
+    assert [user["name"] for user in management.call("GET", "users")] == [lab.settings.rabbitmq_user]
+    assert {"messages", "messages.dlq"} <= {queue["name"] for queue in management.call("GET", "queues")}
+    assert all(proxy.enabled and not proxy.toxics() for proxy in server.proxies().values())
+    assert set(server.proxies()) == {link["name"] for link in lab.stack.links()}
+    states = {one.name: one.state for one in lab.stack.status()}
+    assert set(states.values()) == {"running"}
+    assert "consumer-2" not in states
+    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=10)
+    assert answer.status_code == 201
+
+
+def test_down_keeps_the_queues_and_up_brings_everything_back(lab):
+    lab.command("stop", "consumer")
+    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "kept", "payload": 1}, timeout=10)
+    assert answer.status_code == 201
+    lab.command("down")
+    assert not lab.stack.is_up()
+    lab.command("down")  # twice is safe
+    lab.command("up")
+    wait_until(lambda: any('"kept"' in path.read_text() for path in lab.stack.ledger_dir().glob("processed-*.jsonl")),
+               what="processing")

@@ -1,0 +1,89 @@
+"""docker-compose.yml: that it agrees with the settings, with the services, and with what it mounts."""
+
+import json
+import re
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from lab.settings import EXAMPLE_FILE, ROOT
+from lab.stack import compose, toxiproxy_build
+from services.consumer.settings import ConsumerSettings
+from services.producer.settings import ProducerSettings
+
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES = yaml.safe_load(TEXT)["services"]
+EXAMPLE = dotenv_values(EXAMPLE_FILE)
+# What a container is given otherwise: its address, its name, its port inside, the place of its ledger.
+GIVEN = {"RABBITMQ_HOST", "RABBITMQ_PORT", "PRODUCER_BIND", "PRODUCER_PORT", "CONSUMER_BIND", "CONSUMER_PORT",
+         "CONSUMER_NAME", "LEDGER_DIR"}
+ADDED_BY_FAULTS = {"IMPORTER_RATE", "IMPORTER_DEFECT"}
+
+
+def test_every_variable_is_documented_and_has_the_documented_default():
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+    assert used and set(re.findall(r"(?<!\$)\$\{?(\w+)", TEXT)) == set(used)
+    for name in ADDED_BY_FAULTS:
+        used.pop(name)
+    assert used == {name: EXAMPLE.get(name) for name in used}
+
+
+@pytest.mark.parametrize(("service", "settings"), [("producer", ProducerSettings), ("consumer", ConsumerSettings)])
+def test_every_setting_of_a_service_reaches_it(service, settings):
+    known = {name.upper() for name in settings.model_fields}
+    passed_on = {name for name, value in SERVICES[service]["environment"].items() if value is None}
+    filled_in = {name for name in ("RABBITMQ_USER", "RABBITMQ_PASS") if name in SERVICES[service]["environment"]}
+    assert passed_on | filled_in == known - GIVEN
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_confined(service):
+    made = SERVICES[service]
+    assert made["cap_drop"] == ["ALL"]
+    assert made["security_opt"] == ["no-new-privileges:true"]
+    assert made["read_only"] is True
+    assert made["mem_limit"]
+    assert made["restart"] == "unless-stopped"
+    assert all(port.startswith("127.0.0.1:") for port in made.get("ports", []))
+    assert "privileged" not in made
+
+
+@pytest.mark.parametrize("service", [name for name, made in SERVICES.items() if "build" not in made])
+def test_images_from_elsewhere_are_pinned(service):
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", SERVICES[service]["image"])
+
+
+@pytest.mark.parametrize("dockerfile", sorted({made["build"]["dockerfile"] for made in SERVICES.values() if "build" in made}))
+def test_images_of_ours_are_built_from_pinned_ones_and_run_as_nobody_special(dockerfile):
+    text = (ROOT / dockerfile).read_text()
+    images = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert images and all(re.search(r":\d+\.\d+", image) for image in images)
+    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] not in {"root", "0"}
+    assert "HEALTHCHECK" in text
+
+
+def test_whatever_is_mounted_exists():
+    mounts = [mount.split(":")[0] for made in SERVICES.values() for mount in made.get("volumes", [])]
+    assert all((ROOT / mount).exists() for mount in mounts if mount.startswith("./"))
+
+
+def test_the_control_api_of_toxiproxy_is_not_published():
+    assert "ports" not in SERVICES["toxiproxy"]
+
+
+def test_the_stack_knows_every_service():
+    assert set(compose.SERVICES) == set(SERVICES)
+    assert set(compose.FAULTS) == {name for name, made in SERVICES.items() if "profiles" in made}
+
+
+def test_the_links_have_the_ports_that_the_services_use():
+    links = {link["name"]: link["listen"] for link in json.loads((ROOT / "toxiproxy" / "links.json").read_text())}
+    for service in ("producer", "consumer"):
+        environment = SERVICES[service]["environment"]
+        assert links[f"{service}-link"] == f"0.0.0.0:{environment['PORT_OF_primary']}"
+        assert links[f"{service}-link-standby"] == f"0.0.0.0:{environment['PORT_OF_standby']}"
+
+
+def test_both_forms_of_the_stack_have_the_same_toxiproxy():
+    assert f"ARG VERSION={toxiproxy_build.VERSION}\n" in (ROOT / "toxiproxy" / "Dockerfile").read_text()
