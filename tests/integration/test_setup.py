@@ -294,6 +294,48 @@ class TestPackages:
         assert not machine.policy.exists()
 
 
+class TestContainers:
+    """Where the lab runs in containers, the machine itself needs none of its programs."""
+
+    def test_only_python_packages_are_installed(self, bare_machine):
+        bare_machine.add("docker")
+        bare_machine.run(TEST_UID="0")
+        assert not bare_machine.calls("apt-get")
+        assert bare_machine.calls("python3")
+        assert not (bare_machine.clone / ".lab" / "tools").exists()
+        assert (bare_machine.clone / ".env").exists()
+        assert bare_machine.run(TEST_UID="0") == ""
+
+    @pytest.mark.parametrize("docker", ["exit 1", '[ "$1" = version ]'], ids=["no daemon", "no Compose"])
+    def test_an_engine_that_cannot_be_used_does_not_count(self, bare_machine, docker):
+        bare_machine.add("docker", docker)
+        bare_machine.run(TEST_UID="0")
+        assert bare_machine.calls("apt-get")
+
+    def test_the_older_compose_will_do(self, bare_machine):
+        bare_machine.add("docker", '[ "$1" = version ]')
+        bare_machine.add("docker-compose")
+        bare_machine.run(TEST_UID="0")
+        assert not bare_machine.calls("apt-get")
+
+    def test_the_native_stack_can_be_asked_for(self, bare_machine):
+        bare_machine.add("docker")
+        bare_machine.run(TEST_UID="0", LAB_STACK="native")
+        assert bare_machine.calls("apt-get")
+
+    def test_clean_without_venv_removes_only_what_compose_made_here(self, machine):
+        machine.add("docker", NOTE_CALL + 'case "$*" in *ls*|*ps*) echo "${1}-id" ;; esac')
+        machine.run("make", "clean")
+        assert machine.calls("docker")[1:] == [
+            "docker ps --all --quiet --filter label=com.docker.compose.project=itsaclone",
+            "docker rm --force ps-id",
+            "docker network ls --quiet --filter label=com.docker.compose.project=itsaclone",
+            "docker network rm network-id",
+            "docker volume ls --quiet --filter label=com.docker.compose.project=itsaclone",
+            "docker volume rm volume-id",
+        ]
+
+
 class TestMakefile:
     @pytest.fixture
     def lab(self, machine) -> Callable[..., str]:
