@@ -23,7 +23,6 @@ SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "p
 FAULTS = ["legacy-importer"]
 WITH_LEDGER = {"traffic", "consumer", "locust"}
 TOXIPROXY_PORT = 8474  # in its container
-SERVICE_DEADLINE_SECONDS = 120
 LOG_LINES = "10"
 
 
@@ -53,12 +52,10 @@ class ComposeStack:
 
     def down(self, progress: Progress) -> None:
         progress("stopping everything")
-        # Frozen containers would not hear that they are to stop.
-        self._on_each([one for one in self._all() if one.state == "paused"], "unpause")
+        self._wake(self._all())  # what is frozen would not hear that it is to stop
         self._compose("--profile", "faults", "down", "--remove-orphans")
 
     def reset(self, progress: Progress) -> None:
-        self._on_each([one for one in self._all() if one.state == "paused"], "unpause")
         self._on_each([one for one in self._all() if one.service in FAULTS], "rm", "--force")
         self._bring_up(self._settings.lab_consumers, progress)
 
@@ -115,7 +112,7 @@ class ComposeStack:
 
     def stop(self, service: str) -> None:
         found = self._resolve(service)
-        self._on_each([one for one in found if one.state == "paused"], "unpause")
+        self._wake(found)
         self._on_each(found, "stop")
 
     def kill(self, service: str) -> None:
@@ -126,7 +123,7 @@ class ComposeStack:
         self._on_each([one for one in self._resolve(service) if one.state == "running"], "pause")
 
     def resume(self, service: str) -> None:
-        self._on_each([one for one in self._resolve(service) if one.state == "paused"], "unpause")
+        self._wake(self._resolve(service))
 
     def restart(self, service: str) -> None:
         self.stop(service)
@@ -137,7 +134,7 @@ class ComposeStack:
             raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
         self._need_up()
         self._up_services("--no-recreate", "--scale", f"consumer={count}", "consumer")
-        self._wait_healthy("consumer", self._deadline())
+        self._wait_healthy([one.name for one in self._containers("consumer")], self._deadline())
 
     def load_page(self) -> None:
         self._need_up()  # Locust's page is one of the services
@@ -163,27 +160,36 @@ class ComposeStack:
         docker.compose(*arguments, project=self._project, environment=self._additions, shown=shown)
 
     def _bring_up(self, consumers: int, progress: Progress, shown: bool = False) -> None:
-        try:
-            self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=shown)
-        except LabError as error:
-            raise LabError(f"{error}{self._what_is_wrong()}") from None
-        # From now on: what images need, the network decides.
-        deadline = time.monotonic() + self._settings.lab_up_deadline
+        self._wake(self._all())
+        deadline = None
+        while True:
+            try:
+                self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=shown)
+                break
+            except LabError as error:
+                # Compose gives up at once on a part that is unhealthy, though it may be about to recover.
+                sick = [one.name for one in self._all() if one.state == "running" and one.problem]
+                deadline = deadline or self._deadline()
+                if not sick or time.monotonic() > deadline:
+                    raise LabError(f"{error}{self._what_is_wrong()}") from None
+                self._wait_healthy(sick, deadline, progress)
+        # From now on: how long images take, the network decides.
+        deadline = self._deadline()
         for service in SERVICES:
             if service not in FAULTS:
-                self._wait_healthy(service, deadline, progress)
+                self._wait_healthy([one.name for one in self._containers(service)], deadline, progress)
 
     def _start(self, service: str) -> None:
         """With the settings of now: containers whose settings have changed are made anew."""
         kind = service if service in SERVICES else "consumer"
         found = [one for one in self._containers(kind) if service in {one.name, kind}]
-        self._on_each([one for one in found if one.state == "paused"], "unpause")
+        self._wake(found)
         if not found or self._is_stale(found):
             count = len(self._containers("consumer")) or self._settings.lab_consumers
             self._up_services(*(["--scale", f"consumer={count}"] if kind == "consumer" else []), kind)
         else:
             self._on_each([one for one in found if not one.lives], "start")
-        self._wait_healthy(kind, self._deadline())
+        self._wait_healthy([one.name for one in self._containers(kind)], self._deadline())
 
     def _is_stale(self, found: list[Container]) -> bool:
         """Whether one of them has another environment than it would be made with now."""
@@ -192,6 +198,9 @@ class ComposeStack:
 
     def _up_services(self, *arguments: str) -> None:
         self._compose("--profile", "faults", "up", "--detach", "--no-deps", *arguments)
+
+    def _wake(self, found: list[Container]) -> None:
+        self._on_each([one for one in found if one.state == "paused"], "unpause")
 
     def _on_each(self, found: list[Container], *command: str) -> None:
         if found:
@@ -225,34 +234,36 @@ class ComposeStack:
             raise LabError("the lab is not up: run `make up`")
 
     def _deadline(self) -> float:
-        return time.monotonic() + SERVICE_DEADLINE_SECONDS
+        return time.monotonic() + self._settings.lab_up_deadline
 
-    def _wait_healthy(self, service: str, deadline: float, progress: Progress = lambda _: None) -> None:
+    def _wait_healthy(self, names: list[str], deadline: float, progress: Progress = lambda _: None) -> None:
         """Raises LabError with the last log lines of the first container that is not healthy in time."""
-        for name in [one.name for one in self._containers(service)]:
+        for name in names:
             if self._problem(name) is None:
                 continue
             problem = health.wait(lambda name=name: self._problem(name), deadline,
                                   lambda seconds, problem, name=name: progress(f"{name}: {problem} ({seconds:.0f} s)"))
             if problem:
-                [container] = self._resolve(name)
-                raise LabError(f"{name} is not healthy: {problem}; the end of its log:\n"
-                               + self._tail(container.id))
+                raise LabError(self._report(self._resolve(name)[0]))
             progress(f"{name} is healthy")
+
+    def _problem(self, name: str) -> str | None:
+        """What is wrong with it, or None. Raises LabError when waiting is of no use."""
+        found = next((one for one in self._all() if one.name == name), None)
+        if found is None:
+            return "it has no container"
+        if found.keeps_crashing:
+            raise LabError(self._report(found))
+        return found.problem
 
     def _what_is_wrong(self) -> str:
         """The containers that others wait for in vain, each with the end of its log."""
-        return "".join(f"\n{one.name}: {one.problem}; the end of its log:\n{self._tail(one.id)}"
-                       for one in self._all() if one.problem and one.state != "starting")
+        return "".join(f"\n{self._report(one)}" for one in self._all() if one.problem and one.state != "starting")
 
-    def _problem(self, name: str) -> str | None:
-        return next((one.problem for one in self._all() if one.name == name), "it has no container")
-
-    @staticmethod
-    def _tail(container: str) -> str:
-        said = subprocess.run(["docker", "logs", "--tail", LOG_LINES, container], text=True,
+    def _report(self, one: Container) -> str:
+        said = subprocess.run(["docker", "logs", "--tail", LOG_LINES, one.id], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return said.stdout.rstrip()
+        return f"{one.name} is not healthy: {one.problem}; the end of its log:\n{said.stdout.rstrip()}"
 
     def _check_ports(self) -> None:
         """Only of what does not run: Docker holds the ports of the rest for us."""

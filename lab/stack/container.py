@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 from lab.stack.base import Status
 
+CRASH_LOOP = 3  # restarts
+
 _STATES = {"running": "running", "paused": "paused", "restarting": "failed", "created": "stopped",
            "exited": "stopped", "dead": "failed"}
 
@@ -39,6 +41,11 @@ class Container:
     @property
     def lives(self) -> bool:
         return self.state in {"running", "starting", "paused"}
+
+    @property
+    def keeps_crashing(self) -> bool:
+        """Whether the engine has started it again and again, and waits before it does so once more."""
+        return self._inspected["State"]["Status"] == "restarting" and self._inspected["RestartCount"] >= CRASH_LOOP
 
     @property
     def problem(self) -> str | None:

@@ -77,7 +77,7 @@ def image_environment(image: str) -> dict[str, str]:
 
 def containers(project: str) -> list[Container]:
     """Every container of that project, stopped ones included."""
-    ids = run("ps", "--all", "--quiet", "--no-trunc", "--filter", _label(project)).split()
+    ids = run("ps", "--all", "--quiet", "--no-trunc", *_labelled(project, "container")).split()
     return [Container(inspected) for inspected in json.loads(run("inspect", *ids))] if ids else []
 
 
@@ -87,15 +87,17 @@ def remove_all(project: str) -> list[str]:
     for kind, remove in (("container", ("rm", "--force", "--volumes")), ("network", ("network", "rm")),
                          ("volume", ("volume", "rm", "--force"))):
         everything = ("--all",) if kind == "container" else ()
-        if ids := run(kind, "ls", *everything, "--quiet", "--filter", _label(project)).split():
+        if ids := run(kind, "ls", *everything, "--quiet", *_labelled(project, kind)).split():
             run(*remove, *ids)
-            gone.append(f"{len(ids)} {kind}s")
+            gone.append(f"{len(ids)} {kind}{'s' * (len(ids) > 1)}")
     return gone
 
 
-def _label(project: str) -> str:
-    # Both Compose versions put it on all that they make.
-    return f"label=com.docker.compose.project={project}"
+def _labelled(project: str, kind: str) -> list[str]:
+    """The options that list what Compose, in either version, made for that project."""
+    # Images have the project's label, too, and hand it on to any container that is made of them.
+    labels = [f"com.docker.compose.project={project}", *(["com.docker.compose.config-hash"] * (kind == "container"))]
+    return [word for label in labels for word in ("--filter", f"label={label}")]
 
 
 @cache

@@ -327,7 +327,8 @@ class TestContainers:
         machine.add("docker", NOTE_CALL + 'case "$*" in *ls*|*ps*) echo "${1}-id" ;; esac')
         machine.run("make", "clean")
         assert machine.calls("docker")[1:] == [
-            "docker ps --all --quiet --filter label=com.docker.compose.project=itsaclone",
+            "docker ps --all --quiet --filter label=com.docker.compose.project=itsaclone"
+            " --filter label=com.docker.compose.config-hash",
             "docker rm --force ps-id",
             "docker network ls --quiet --filter label=com.docker.compose.project=itsaclone",
             "docker network rm network-id",
