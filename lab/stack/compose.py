@@ -24,6 +24,7 @@ FAULTS = ["legacy-importer"]
 WITH_LEDGER = {"traffic", "consumer", "locust"}
 TOXIPROXY_PORT = 8474  # in its container
 LOG_LINES = "10"
+UP_ATTEMPTS = 3
 
 
 def project(settings: LabSettings) -> str:
@@ -133,6 +134,7 @@ class ComposeStack:
         if not 0 <= count <= MAX_CONSUMERS:
             raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
         self._need_up()
+        self._retire_above(count)
         self._up_services("--no-recreate", "--scale", f"consumer={count}", "consumer")
         self._wait_healthy([one.name for one in self._containers("consumer")], self._deadline())
 
@@ -161,23 +163,19 @@ class ComposeStack:
 
     def _bring_up(self, consumers: int, progress: Progress, shown: bool = False) -> None:
         self._wake(self._all())
-        deadline = None
-        while True:
+        self._retire_above(consumers)
+        for attempt in range(1, UP_ATTEMPTS + 1):
             try:
                 self._compose("up", "--detach", "--build", "--scale", f"consumer={consumers}", shown=shown)
                 break
             except LabError as error:
                 # Compose gives up at once on a part that is unhealthy, though it may be about to recover.
-                sick = [one.name for one in self._all() if one.state == "running" and one.problem]
-                deadline = deadline or self._deadline()
-                if not sick or time.monotonic() > deadline:
+                all_are_made = {*SERVICES} - {*FAULTS} <= {one.service for one in self._all()}
+                if not all_are_made or attempt == UP_ATTEMPTS:
                     raise LabError(f"{error}{self._what_is_wrong()}") from None
-                self._wait_healthy(sick, deadline, progress)
+                self._wait_healthy([one.name for one in self._all() if one.lives], self._deadline(), progress)
         # From now on: how long images take, the network decides.
-        deadline = self._deadline()
-        for service in SERVICES:
-            if service not in FAULTS:
-                self._wait_healthy([one.name for one in self._containers(service)], deadline, progress)
+        self._wait_healthy([one.name for one in self._all() if one.service not in FAULTS], self._deadline(), progress)
 
     def _start(self, service: str) -> None:
         """With the settings of now: containers whose settings have changed are made anew."""
@@ -198,6 +196,13 @@ class ComposeStack:
 
     def _up_services(self, *arguments: str) -> None:
         self._compose("--profile", "faults", "up", "--detach", "--no-deps", *arguments)
+
+    def _retire_above(self, count: int) -> None:
+        """Compose would choose by itself which consumers go, and leave consumer-3, say, as the only one."""
+        surplus = [one for one in self._containers("consumer") if one.number > count]
+        self._wake(surplus)
+        self._on_each(surplus, "stop")
+        self._on_each(surplus, "rm")
 
     def _wake(self, found: list[Container]) -> None:
         self._on_each([one for one in found if one.state == "paused"], "unpause")
