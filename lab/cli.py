@@ -15,6 +15,8 @@ from lab import monitor as lab_monitor
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
+from lab.campaign import report as campaign_report
+from lab.campaign import run as lab_campaign
 from lab.engine import experiment, reports, runner
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -337,6 +339,20 @@ def ledger(settings, stack, minutes) -> None:
         table.add_row("lost, for example", ", ".join(account.lost_examples))
     console.print(table)
     if not account.intact:
+        sys.exit(EXIT_NO_PASS)
+
+
+@main.command()
+@click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the first run; each further one adds 1.")
+@with_stack
+def campaign(settings, stack, runs, seed) -> None:
+    """Break the system at random, again and again, and check that nothing acknowledged is lost."""
+    right = True
+    for result in lab_campaign.campaign(settings, stack, range(seed, seed + runs), progress):
+        console.print(campaign_report.line(result), soft_wrap=True)
+        right = right and result.verdict.is_right
+    if not right:
         sys.exit(EXIT_NO_PASS)
 
 

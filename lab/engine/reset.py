@@ -24,7 +24,13 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
         path.write_text(settings_before)
         progress(f"{path.name} is as it was before the run")
     settings = lab_settings.load()
-    stack = stacks.current(settings)
+    heal(settings, stacks.current(settings), progress)
+    _empty_queues(settings)
+    progress("links, policies, users and queues are back at the baseline")
+
+
+def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
+    """Links, processes, broker and topology, in this order; no message is touched."""
     if stack.is_up():
         # The services could not become healthy over a broken link.
         stack.start("toxiproxy")
@@ -32,8 +38,6 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)
-    _empty_queues(settings)
-    progress("links, policies, users and queues are back at the baseline")
 
 
 def _reset_links(stack: Stack) -> None:

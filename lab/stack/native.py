@@ -23,6 +23,7 @@ from lab.stack.programs import (
     broker_environment,
     consumer_names,
     consumer_ports,
+    grafana_is_installed,
     installed_broker_version,
     launched,
     links,
@@ -47,8 +48,7 @@ class NativeStack:
         self._settings = settings
         self._programs = programs(settings)
         self._supervisor = Supervisor(settings)
-        # Grafana only where it is installed.
-        self._infrastructure = [name for name in INFRASTRUCTURE if name in self._programs]
+        self._infrastructure = [name for name in INFRASTRUCTURE if name != "grafana" or grafana_is_installed()]
         # And the consumers; the rest is started by faults.
         self._usual = [*self._infrastructure, "producer", "traffic"]
 
@@ -62,8 +62,8 @@ class NativeStack:
         if self._supervisor.is_running():
             progress("stopping everything")
             # The clients and services first, so that none loses its broker while it shuts down.
-            self._stop_together([name for name in self._programs if name not in self._infrastructure])
-            self._stop_together([name for name in self._infrastructure if name != "epmd"])
+            self._stop_together([name for name in self._programs if name not in INFRASTRUCTURE])
+            self._stop_together([name for name in INFRASTRUCTURE if name != "epmd"])
             self._stop_together(["epmd"])
             self._supervisor.shutdown()
         kill_marked(self._settings.run_dir)
@@ -188,10 +188,10 @@ class NativeStack:
         # What a killed supervisor left behind would hold the ports.
         kill_marked(self._settings.run_dir)
         ports.check_free(
-            (program.name, setting, port) for program in self._programs.values()
+            (name, setting, port)
             # Only the first consumer is sure to run; the others are checked when they start.
-            if not program.name.startswith("consumer-") or program.name == "consumer-1"
-            for setting, port in program.ports.items())
+            for name in [*self._usual, "consumer-1"]
+            for setting, port in self._programs[name].ports.items())
         self._settings.ledger_dir.mkdir(parents=True, exist_ok=True)
         self._baseline_mark.unlink(missing_ok=True)
         self._supervisor.start(self._programs.values())

@@ -75,8 +75,8 @@ def programs(settings: LabSettings) -> dict[str, Program]:
                 f"{settings.prometheus_url}/-/ready"),
         Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
                 f"http://127.0.0.1:{settings.alertmanager_port}/-/ready"),
-        *([Program("grafana", _grafana, {"GRAFANA_PORT": settings.grafana_port},
-                   f"http://127.0.0.1:{settings.grafana_port}/api/health", start_wait=60)] if grafana_binary() else []),
+        Program("grafana", _grafana, {"GRAFANA_PORT": settings.grafana_port},
+                f"http://127.0.0.1:{settings.grafana_port}/api/health", start_wait=60),
         Program("producer", _producer, {"PRODUCER_PORT": settings.producer_port},
                 f"{settings.producer_url}/health"),
         *(_consumer_program(settings, number) for number in range(1, MAX_CONSUMERS + 1)),
@@ -108,9 +108,9 @@ def installed_broker_version() -> tuple[int, ...]:
     return max((tuple(map(int, match[1].strip(".").split("."))) for match in found if match), default=(0,))
 
 
-def grafana_binary() -> str | None:
-    """Path of Grafana's server, None where it is not installed: then the native stack goes without."""
-    return shutil.which("grafana") or shutil.which("grafana-server")
+def grafana_is_installed() -> bool:
+    """Where it is not, the native stack goes without."""
+    return bool(shutil.which("grafana") or shutil.which("grafana-server"))
 
 
 def consumer_ports(settings: LabSettings, names: Iterable[str]) -> dict[str, int]:
@@ -216,7 +216,7 @@ def _prometheus(settings: LabSettings) -> Command:
 def _grafana(settings: LabSettings) -> Command:
     folder = settings.run_dir / "grafana"
     dashboards = ROOT / "dashboards"
-    binary = grafana_binary()
+    binary = _which("grafana", "grafana-server")
     subcommand = ["server"] if Path(binary).name == "grafana" else []
     options = ["--homepath", _grafana_home(binary), "--config", str(dashboards / "grafana.ini")]
     return Command([binary, *subcommand, *options], {

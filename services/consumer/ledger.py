@@ -7,6 +7,7 @@ the death of the process, not the death of the machine.
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -23,10 +24,14 @@ class Ledger:
             self._fd = os.open(folder / f"processed-{consumer}.jsonl",
                                os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def append(self, event: str, message_ids: list[str]) -> None:
-        """Record one event ('processed' or 'dead-lettered') for each id, in one write."""
+    def append(self, event: str, message_ids: list[str], redelivered: Collection[str] = ()) -> None:
+        """Record one event ('processed' or 'dead-lettered') for each id, in one write.
+
+        `redelivered` are the ids that the broker had delivered before: what explains a duplicate.
+        """
         if self._fd is None or not message_ids:
             return
         now = round(time.time(), 3)
-        lines = [json.dumps({"time": now, "event": event, "id": message_id}) for message_id in message_ids]
+        lines = [json.dumps({"time": now, "event": event, "id": message_id, "redelivered": message_id in redelivered})
+                 for message_id in message_ids]
         os.write(self._fd, ("\n".join(lines) + "\n").encode())

@@ -51,6 +51,7 @@ class Delivery:
 
     channel: Channel
     tag: int
+    redelivered: bool
     properties: pika.BasicProperties
     body: bytes
 
@@ -129,7 +130,7 @@ class Worker:
 
     def _on_delivery(self, channel: Channel, method, properties: pika.BasicProperties, body: bytes) -> None:
         properties.headers = properties.headers or {}
-        delivery = Delivery(channel, method.delivery_tag, properties, body)
+        delivery = Delivery(channel, method.delivery_tag, method.redelivered, properties, body)
         self._in_flight.add(delivery.tag)
         metrics.IN_FLIGHT.set(len(self._in_flight))
         if method.redelivered:
@@ -160,7 +161,8 @@ class Worker:
                 done.append(delivery)
             else:
                 self._retry_or_dead_letter(delivery, error)
-        self._ledger.append("processed", [delivery.message_id for delivery in done])
+        self._ledger.append("processed", [delivery.message_id for delivery in done],
+                            {delivery.message_id for delivery in done if delivery.redelivered})
         for delivery in done:
             self._count_success(delivery)
             self._ack(delivery)

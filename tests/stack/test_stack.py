@@ -116,6 +116,33 @@ def test_logs_can_be_filtered(lab):
     assert all("broker connected" in line for line in lines)
 
 
+def test_logs_can_be_followed(lab):
+    following = lab.engine("logs", "producer", "--follow", "--grep", "followed")
+    try:
+        answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "followed", "payload": 1}, timeout=10)
+        assert answer.status_code == 201
+        assert "message confirmed" in following.stdout.readline()
+    finally:
+        following.kill()
+        following.communicate()
+
+
+def test_locusts_page_is_served(lab):
+    page = lab.engine("load")
+    try:
+        wait_until(lambda: "Locust" in page_at(f"http://127.0.0.1:{lab.settings.locust_port}"), what="Locust's page")
+    finally:
+        page.kill()
+        page.communicate()
+
+
+def page_at(url: str) -> str:
+    try:
+        return requests.get(url, timeout=5).text
+    except requests.ConnectionError:
+        return ""
+
+
 def test_commands_run_in_the_brokers_environment(lab):
     done = lab.command("exec", "rabbitmq", "rabbitmqctl", "list_queues", "name")
     assert "messages.dlq" in done.stdout

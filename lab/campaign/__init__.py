@@ -1,0 +1,1 @@
+"""Proves by many random faults that nothing acknowledged is lost: `lab campaign`."""

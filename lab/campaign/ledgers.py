@@ -1,0 +1,90 @@
+"""Takes the history of a run from the ledgers and from the broker's queues."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pika
+
+from lab.campaign.checker import History, Processing
+from lab.campaign.poison import Poisoner
+from lab.grading.ledger import DEAD_LETTER_QUEUE
+from lab.settings import LabSettings
+from lab.stack.base import Stack
+from lab.stack.baseline import Management
+
+DRAIN_SECONDS = 90
+POLL_SECONDS = 0.5
+# The broker counts its quorum queues every 5 s (quorum_tick_interval): a count of 0 must outlast that.
+EMPTY_SECONDS = 6.0
+
+
+class Recorder:
+    """Knows where every ledger ended when the run began; reads on from there."""
+
+    def __init__(self, settings: LabSettings, stack: Stack):
+        self._settings = settings
+        self._stack = stack
+        self._begins = {path: path.stat().st_size for path in stack.ledger_dir().glob("*.jsonl")}
+
+    def history(self, poisoner: Poisoner) -> History:
+        """All that happened; to be called when the traffic has stopped. Empties the dead-letter queue."""
+        left = drain(self._settings)
+        folder = self._stack.ledger_dir()
+        clients: dict[str, set[str]] = {}
+        for line in self._lines(folder, "acknowledged-*.jsonl"):
+            clients.setdefault(line["event"], set()).add(line["id"])
+        sent = frozenset(clients.get("sent", ()))
+        acknowledged = frozenset(clients.get("acknowledged", ()))
+        rejected = frozenset(clients.get("rejected", ()))
+        return History(
+            sent=sent, acknowledged=acknowledged, rejected=rejected, unknown=sent - acknowledged - rejected,
+            poison_sent=frozenset(poisoner.sent), poison_confirmed=frozenset(poisoner.confirmed),
+            processed=tuple(Processing(line["id"], line["redelivered"])
+                            for line in self._lines(folder, "processed-*.jsonl") if line["event"] == "processed"),
+            dead_letters=tuple(take_dead_letters(self._settings)), left=left)
+
+    def _lines(self, folder: Path, pattern: str) -> Iterator[dict]:
+        for path in sorted(folder.glob(pattern)):
+            with path.open() as file:
+                file.seek(self._begins.get(path, 0))
+                for text in file:
+                    try:
+                        yield json.loads(text)
+                    except json.JSONDecodeError:
+                        continue  # a writer that was killed in the middle of a line
+
+
+def drain(settings: LabSettings) -> dict[str, int]:
+    """Wait until every queue but the dead letters' is empty; return what is left at the deadline."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    empty_since = None
+    while True:
+        left = {queue["name"]: queue.get("messages", 0) for queue in Management(settings).call("GET", "queues")
+                if queue["name"] != DEAD_LETTER_QUEUE and queue.get("messages", 0)}
+        now = time.monotonic()
+        if left:
+            empty_since = None
+        elif empty_since is None:
+            empty_since = now
+        elif now - empty_since >= EMPTY_SECONDS:
+            return {}
+        if now > deadline:
+            return left
+        time.sleep(POLL_SECONDS)
+
+
+def take_dead_letters(settings: LabSettings) -> Iterator[str]:
+    """The id of every message in the dead-letter queue, which is empty afterwards."""
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", settings.rabbitmq_port,
+        credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass))
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        while True:
+            method, properties, _body = channel.basic_get(DEAD_LETTER_QUEUE)
+            if method is None:
+                return
+            channel.basic_ack(method.delivery_tag)
+            yield properties.message_id
