@@ -20,7 +20,7 @@ from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.prometheus import Prometheus
 from lab.settings import ROOT, LabSettings
-from lab.stack import docker
+from lab.stack.compose import docker
 from lab.stack.base import Stack
 from tests.standins import engine
 

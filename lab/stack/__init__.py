@@ -1,10 +1,10 @@
 """Runs the system: one interface (`base.Stack`), one implementation for each form."""
 
 from lab.settings import LabSettings
-from lab.stack import docker
+from lab.stack.compose import docker
 from lab.stack.base import Progress, Stack
-from lab.stack.compose import ComposeStack
-from lab.stack.native import NativeStack
+from lab.stack.compose.stack import ComposeStack
+from lab.stack.native.stack import NativeStack
 
 
 def current(settings: LabSettings) -> Stack:

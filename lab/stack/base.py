@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+MAX_CONSUMERS = 10
+
 Progress = Callable[[str], None]
 
 

@@ -13,7 +13,7 @@ import requests
 
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
-from lab.stack import docker
+from lab.stack.compose import docker
 from tests.conftest import Lab, free_ports, private_lab, wait_until
 
 PROJECT = "sre-lab-test-clone"

@@ -11,9 +11,9 @@ import requests
 from lab import settings as lab_settings
 from lab.errors import LabError
 from lab.settings import ROOT
-from lab.stack import native
-from lab.stack.programs import toxiproxy_binary
-from lab.stack.supervisor import marked_processes
+from lab.stack.native import stack as native
+from lab.stack.native.programs import toxiproxy_binary
+from lab.stack.native.supervisor import marked_processes
 from tests.conftest import Lab, private_lab, wait_until
 
 

@@ -28,7 +28,7 @@ STAND_INS = {
             "-c import sys; sys.exit"*) exit "${TEST_PYTHON_IS_OLD:-0}" ;;
             "-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$STAND_INS/lab" .venv/bin/lab ;;
             "-m pip") exit "${TEST_PIP_STATUS:-0}" ;;
-            "-m lab.stack.toxiproxy_build") mkdir -p .lab/tools; echo auto >.lab/tools/toxiproxy-standin ;;
+            "-m lab.stack.native.toxiproxy_build") mkdir -p .lab/tools; echo auto >.lab/tools/toxiproxy-standin ;;
         esac
     """,
     "lab": 'for word; do echo "[$word]"; done\n',
@@ -185,14 +185,14 @@ class TestToxiproxy:
         machine.calls_file.write_text("")
 
         machine.run(LAB_TOXIPROXY="real")
-        assert machine.calls("python") == ["python -m lab.stack.toxiproxy_build"]
+        assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
 
     def test_make_setup_tries_again(self, machine):
         machine.run()
         machine.calls_file.write_text("")
 
         assert "everything is set up" in machine.run("make", "setup")
-        assert machine.calls("python") == ["python -m lab.stack.toxiproxy_build"]
+        assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
 
 
 class TestWithoutRights:

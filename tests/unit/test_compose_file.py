@@ -8,7 +8,8 @@ import yaml
 from dotenv import dotenv_values
 
 from lab.settings import EXAMPLE_FILE, ROOT
-from lab.stack import compose, toxiproxy_build
+from lab.stack.compose import stack as compose
+from lab.stack.native import toxiproxy_build
 from services.consumer.settings import ConsumerSettings
 from services.producer.settings import ProducerSettings
 

@@ -8,7 +8,7 @@ import pytest
 from lab import stack as stacks
 from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack import docker
+from lab.stack.compose import docker
 
 RUNS = 'case "$1" in version) echo 28.2.2 ;; compose) [ "$2" = version ] ;; esac'
 NO_DAEMON = ('echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. '

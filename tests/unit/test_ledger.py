@@ -11,7 +11,7 @@ import pytest
 from lab.grading import ledger as grading
 from lab.grading.ledger import Account
 from lab.settings import LabSettings
-from lab.stack.native import NativeStack
+from lab.stack.native.stack import NativeStack
 from services.consumer.ledger import Ledger
 
 SINCE = 1000.0

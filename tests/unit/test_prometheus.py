@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lab.settings import LabSettings
-from lab.stack.scraping import write_configuration, write_targets
+from lab.stack.native.scraping import write_configuration, write_targets
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "prometheus"

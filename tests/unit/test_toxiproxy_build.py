@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from lab.errors import LabError
-from lab.stack import toxiproxy_build
+from lab.stack.native import toxiproxy_build
 from tests.conftest import wait_until
 
 # Answers what `go` is asked, notes its environment, and "builds" as the real one does.

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
-from lab.stack import addition, docker, health, ports
-from lab.stack.base import Progress, Status
-from lab.stack.container import Container
-from lab.stack.programs import MAX_CONSUMERS
-from lab.stack.tunnel import Tunnel
+from lab.stack import addition, health, ports
+from lab.stack.base import MAX_CONSUMERS, Progress, Status
+from lab.stack.compose import docker
+from lab.stack.compose.container import Container
+from lab.stack.compose.tunnel import Tunnel
 
 # In the order of docker-compose.yml; the importer is there only while a fault runs it.
 SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "consumer-port",

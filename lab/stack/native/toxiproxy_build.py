@@ -1,6 +1,6 @@
 """Sees to a real Toxiproxy server: one on the PATH, else one built from its Go module.
 
-Run by scripts/setup as `python -m lab.stack.toxiproxy_build`. All that Go and pip write is in
+Run by scripts/setup as `python -m lab.stack.native.toxiproxy_build`. All that Go and pip write is in
 .lab/tools. Where the build cannot be done, that is said in one line and the embedded stand-in
 serves, unless LAB_TOXIPROXY=real asks for more.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab import settings as lab_settings
 from lab.errors import LabError
-from lab.stack.programs import TOOLS
+from lab.stack.native.programs import TOOLS
 
 MODULE = "github.com/Shopify/toxiproxy/v2"
 VERSION = "2.12.0"

@@ -11,7 +11,7 @@ import yaml
 
 from lab.errors import LabError
 from lab.settings import ROOT, env_file
-from lab.stack.container import Container, environment
+from lab.stack.compose.container import Container, environment
 
 ANSWER_SECONDS = 10
 # What the engine says when it cannot be used, and what a person can do about it.

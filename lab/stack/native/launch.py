@@ -1,4 +1,4 @@
-"""Becomes one program of the native stack: `python -m lab.stack.launch NAME`, run by the supervisor.
+"""Becomes one program of the native stack: `python -m lab.stack.native.launch NAME`, run by the supervisor.
 
 The settings are read here, at every start, so a changed `.env` holds from the next restart on.
 """
@@ -9,7 +9,7 @@ import sys
 from lab import settings
 from lab.errors import LabError
 from lab.stack import addition
-from lab.stack.programs import note_launch, programs
+from lab.stack.native.programs import note_launch, programs
 
 
 def main() -> None:

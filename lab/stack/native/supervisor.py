@@ -13,7 +13,7 @@ import psutil
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
-from lab.stack.programs import Program
+from lab.stack.native.programs import Program
 
 # Every process of a lab carries its run folder in this variable, so that all can be found
 # again by pid, whatever became of the supervisor.
@@ -100,7 +100,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """]
         sections += [f"""\
 [program:{program.name}]
-command="{_escaped(sys.executable)}" -m lab.stack.launch {program.name}
+command="{_escaped(sys.executable)}" -m lab.stack.native.launch {program.name}
 directory={_escaped(ROOT)}
 autostart=false
 autorestart=true

@@ -13,10 +13,10 @@ import psutil
 
 from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack import addition, baseline, health, logtail, ports
-from lab.stack.base import Progress, Status
-from lab.stack.programs import (
-    MAX_CONSUMERS,
+from lab.stack import addition, baseline, health, ports
+from lab.stack.base import MAX_CONSUMERS, Progress, Status
+from lab.stack.native import logtail
+from lab.stack.native.programs import (
     OLDEST_BROKER,
     RABBITMQ_BIN,
     Program,
@@ -30,8 +30,8 @@ from lab.stack.programs import (
     load_page,
     programs,
 )
-from lab.stack.scraping import write_targets
-from lab.stack.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
+from lab.stack.native.scraping import write_targets
+from lab.stack.native.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]

@@ -13,10 +13,10 @@ from dotenv import dotenv_values
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings, env_file
-from lab.stack.scraping import target_file, write_configuration, write_targets
+from lab.stack.base import MAX_CONSUMERS
+from lab.stack.native.scraping import target_file, write_configuration, write_targets
 
 TOOLS = ROOT / ".lab" / "tools"
-MAX_CONSUMERS = 10
 TRAFFIC_USERS = 10
 OLDEST_BROKER = (3, 10)  # the first with at-least-once dead-lettering of quorum queues
 
