@@ -8,6 +8,7 @@ SERVICE =
 FOLLOW =
 GREP =
 SEED =
+RUNS = 200
 COMPONENT =
 CAUSE =
 NOTES =
@@ -19,7 +20,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset test smoke clean requirements
+	load scenarios detect submit hint grade reset campaign test smoke clean requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -80,6 +81,9 @@ grade: ## end the run and read the grade
 
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
+
+campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
+	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)
 
 test: ## run all tests; they need the programs of the native stack
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.campaign import plan
 from lab.campaign.checker import History, Verdict, check
 from lab.campaign.disturb import USUAL_MEMORY, Disturber, set_memory_watermark
-from lab.campaign.ledgers import Recorder, take_dead_letters
+from lab.campaign.ledgers import Recorder, drain, take_dead_letters
 from lab.campaign.poison import Poisoner
 from lab.engine import reset
 from lab.engine.record import Records
@@ -37,8 +37,11 @@ def campaign(settings: LabSettings, stack: Stack, seeds: range, progress: Progre
     if Records(settings.run_dir).active():
         raise LabError("an exercise is on: finish it (lab grade), or end it (lab reset)")
     stack.up(progress)
-    # What earlier runs left behind belongs to no history.
+    # What was there before belongs to no history: each run begins and ends with an idle, empty system.
     reset.to_baseline(progress)
+    stack.stop("traffic")
+    drain(settings)
+    list(take_dead_letters(settings))
     try:
         for seed in seeds:
             yield _run(settings, stack, seed, progress)
@@ -49,9 +52,8 @@ def campaign(settings: LabSettings, stack: Stack, seeds: range, progress: Progre
 def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> Result:
     disturbances = plan.draw(seed)
     progress(f"seed {seed}: " + "; ".join(map(str, disturbances)))
-    list(take_dead_letters(settings))
-    stack.start("traffic")
     recorder, poisoner = Recorder(settings, stack), Poisoner(settings)
+    stack.start("traffic")
     poisoner.start()
     disturber = Disturber(settings, stack, disturbances)
     disturber.run()

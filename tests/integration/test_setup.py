@@ -353,6 +353,7 @@ class TestMakefile:
         (["restart-producer"], "[restart][producer]"),
         (["scenario-17"], "[scenario][17]"),
         (["scenario-none", "SEED=4"], "[scenario][none][--seed][4]"),
+        (["campaign", "RUNS=5"], "[campaign][--runs][5]"),
         (["submit"], "[submit]"),
     ])
     def test_each_target_is_one_call_of_lab(self, lab, target, called):

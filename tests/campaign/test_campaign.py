@@ -1,0 +1,93 @@
+"""The campaign on real parts: right services pass, and each planted defect is caught."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.campaign import plan
+from lab.settings import ROOT
+from tests.conftest import write_settings
+
+WORKER, PUBLISHER = "services/consumer/worker.py", "services/producer/publisher.py"
+# File, what stands there, and what a careless hand would have made of it.
+DEFECTS = {
+    "auto-ack": [
+        (WORKER, "channel.basic_consume(topology.QUEUE, self._on_delivery)",
+         "channel.basic_consume(topology.QUEUE, self._on_delivery, auto_ack=True)"),
+        (WORKER, "            delivery.channel.basic_ack(delivery.tag)\n", ""),
+    ],
+    "ack before processing": [
+        (WORKER, "                self._pool.submit(self._work, delivery, message)",
+         "                channel.basic_ack(delivery.tag); self._pool.submit(self._work, delivery, message)"),
+        (WORKER, "            delivery.channel.basic_ack(delivery.tag)\n", ""),
+    ],
+    "no confirms": [
+        (PUBLISHER, "        return list(results)\n", "        return [Result.CONFIRMED] * len(messages)\n"),
+    ],
+}
+# Each work takes so long that a consumer always has some in hand.
+SLOW = {"CONSUMER_EXTRA_DELAY": "0.2", "CONSUMER_CONCURRENCY": "8"}
+# A consumer is killed here, and the producer's way to the broker breaks there; see plan.draw.
+KILLS_THE_CONSUMER, CUTS_THE_PRODUCER_OFF = 6, 1
+
+
+class Clone:
+    """A copy of the code with a lab of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder / "clone"
+        for part in ("lab", "services", "prometheus", "rabbitmq", "dashboards", "toxiproxy", "scenarios"):
+            shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("locustfile.py", ".env.example"):
+            shutil.copy(ROOT / file, self.folder)
+        settings = self.folder / ".env"
+        write_settings(settings, folder, **SLOW)
+        self.environment = os.environ | {
+            "ENV_FILE": str(settings), "PATH": f"{ROOT / '.lab/tools'}:{os.environ['PATH']}"}
+
+    def plant(self, defect: str) -> None:
+        for file, right, wrong in DEFECTS[defect]:
+            path = self.folder / file
+            text = path.read_text()
+            assert right in text
+            path.write_text(text.replace(right, wrong))
+
+    def lab(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=self.folder, env=self.environment,
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=400)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    clone = Clone(tmp_path)
+    yield clone
+    clone.lab("clean")
+
+
+def test_the_seeds_do_what_they_are_named_after():
+    kinds = {(one.kind, one.target) for one in plan.draw(KILLS_THE_CONSUMER)}
+    assert ("kill", "consumer") in kinds
+    assert ("kill", "rabbitmq") in {(one.kind, one.target) for one in plan.draw(CUTS_THE_PRODUCER_OFF)}
+
+
+def test_the_services_lose_nothing(clone):
+    done = clone.lab("campaign", "--runs", "1", "--seed", str(KILLS_THE_CONSUMER))
+    assert done.returncode == 0, done.stdout
+    assert f"right seed {KILLS_THE_CONSUMER}" in done.stdout
+
+
+@pytest.mark.parametrize(("defect", "seed"), [
+    ("auto-ack", KILLS_THE_CONSUMER), ("ack before processing", KILLS_THE_CONSUMER),
+    ("no confirms", CUTS_THE_PRODUCER_OFF),
+])
+def test_a_planted_defect_is_caught(clone, defect, seed):
+    clone.plant(defect)
+    done = clone.lab("campaign", "--runs", "1", "--seed", str(seed))
+    assert done.returncode == 3, done.stdout
+    assert "lost: acknowledged, and nowhere" in done.stdout
+    assert f"lab campaign --runs 1 --seed {seed}" in done.stdout
