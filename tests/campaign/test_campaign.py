@@ -23,7 +23,8 @@ DEFECTS = {
     "ack before processing": [
         (WORKER, "                self._pool.submit(self._work, delivery, message)",
          "                channel.basic_ack(delivery.tag); self._pool.submit(self._work, delivery, message)"),
-        (WORKER, "            delivery.channel.basic_ack(delivery.tag)\n", ""),
+        (WORKER, "            self._count_success(delivery)\n            self._ack(delivery)\n",
+         "            self._count_success(delivery)\n"),
     ],
     "no confirms": [
         (PUBLISHER, "        return list(results)\n", "        return [Result.CONFIRMED] * len(messages)\n"),
