@@ -1,7 +1,7 @@
 """Draws what is done to the system in one run: disturbances that overlap at random, from the taxonomy of faults."""
 
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 SERVICES = ("rabbitmq", "toxiproxy", "producer", "consumer")
@@ -25,9 +25,6 @@ class Disturbance:
     def __str__(self) -> str:
         details = f" {self.details['type']} {self.details['stream']}" if self.details else ""
         return f"{self.kind} {self.target}{details} at {self.at:.1f} s for {self.lasts:.1f} s"
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
 
 def draw(seed: int) -> list[Disturbance]:

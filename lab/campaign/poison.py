@@ -50,7 +50,8 @@ class Poisoner:
             while not self._over.is_set():
                 one = f"poison-{uuid.uuid4()}"
                 self.sent.add(one)
-                channel.basic_publish("messages", "messages", BODY, pika.BasicProperties(
-                    message_id=one, app_id="campaign", delivery_mode=pika.DeliveryMode.Persistent.value), mandatory=True)
+                properties = pika.BasicProperties(
+                    message_id=one, app_id="campaign", delivery_mode=pika.DeliveryMode.Persistent.value)
+                channel.basic_publish("messages", "messages", BODY, properties, mandatory=True)
                 self.confirmed.add(one)
                 connection.sleep(1 / RATE)

@@ -58,7 +58,7 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> 
     disturber = Disturber(settings, stack, disturbances)
     disturber.run()
     started = time.monotonic()
-    heal(settings, stack, progress)
+    heal(settings, stack)
     healed_seconds = time.monotonic() - started
     poisoner.stop()
     stack.stop("traffic")
@@ -68,7 +68,7 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> 
     return result
 
 
-def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
+def heal(settings: LabSettings, stack: Stack) -> None:
     """Undo whatever is still wrong, as an operator would: nothing is purged, nothing is deleted."""
     reset.heal(settings, stack, lambda _line: None)
     set_memory_watermark(stack, USUAL_MEMORY)

@@ -80,7 +80,8 @@ def test_a_killed_service_stays_down_until_it_is_started(lab, service):
 def test_a_crashed_service_is_started_again(lab):
     pid = status(lab, "prometheus").pid
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: (now := status(lab, "prometheus")).healthy and now.pid not in (None, pid), what="a new prometheus")
+    wait_until(lambda: (now := status(lab, "prometheus")).healthy and now.pid not in (None, pid),
+               what="a new prometheus")
 
 
 def test_a_stopped_service_stays_down_until_it_is_started(lab):
@@ -119,7 +120,8 @@ def test_logs_can_be_filtered(lab):
 def test_logs_can_be_followed(lab):
     following = lab.engine("logs", "producer", "--follow", "--grep", "followed")
     try:
-        answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "followed", "payload": 1}, timeout=10)
+        answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=10,
+                               json={"id": "followed", "payload": 1})
         assert answer.status_code == 201
         assert "message confirmed" in following.stdout.readline()
     finally:

@@ -79,5 +79,6 @@ class Container:
         """Its address inside, by which Prometheus knows it, and the ports that are published."""
         network = self._inspected["NetworkSettings"]
         addresses = [one["IPAddress"] for one in network["Networks"].values() if one["IPAddress"]]
-        published = sorted({binding["HostPort"] for bindings in network["Ports"].values() for binding in bindings or []})
+        published = sorted({binding["HostPort"]
+                            for bindings in network["Ports"].values() for binding in bindings or []})
         return " ".join([*addresses, *published])

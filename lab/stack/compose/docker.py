@@ -16,8 +16,8 @@ from lab.stack.compose.container import Container, environment
 ANSWER_SECONDS = 10
 # What the engine says when it cannot be used, and what a person can do about it.
 _REMEDIES = {
-    "permission denied while trying to connect": "this user may not use Docker: `sudo usermod -aG docker $USER` and log in again, "
-                         "or use sudo",
+    "permission denied while trying to connect":
+        "this user may not use Docker: `sudo usermod -aG docker $USER` and log in again, or use sudo",
     "Cannot connect to the Docker daemon": "the Docker daemon does not run: start it (sudo systemctl start docker, "
                                            "or Docker Desktop)",
     "error during connect": "the Docker daemon does not run: start it (sudo systemctl start docker, or Docker Desktop)",

@@ -109,7 +109,7 @@ class ComposeStack:
     def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
         if environment is not None:
             addition.remember(self._settings, service, environment)
-        self._start(self._named(service))
+        self._start(service)
 
     def stop(self, service: str) -> None:
         found = self._resolve(service)
@@ -128,7 +128,7 @@ class ComposeStack:
 
     def restart(self, service: str) -> None:
         self.stop(service)
-        self._start(self._named(service))
+        self._start(service)
 
     def scale(self, count: int) -> None:
         if not 0 <= count <= MAX_CONSUMERS:
@@ -179,8 +179,11 @@ class ComposeStack:
 
     def _start(self, service: str) -> None:
         """With the settings of now: containers whose settings have changed are made anew."""
+        self._need_up()
         kind = service if service in SERVICES else "consumer"
         found = [one for one in self._containers(kind) if service in {one.name, kind}]
+        if not found and service not in SERVICES:
+            raise self._unknown(service)
         self._wake(found)
         if not found or self._is_stale(found):
             count = len(self._containers("consumer")) or self._settings.lab_consumers
@@ -218,21 +221,19 @@ class ComposeStack:
     def _containers(self, service: str) -> list[Container]:
         return [one for one in self._all() if one.service == service]
 
-    def _named(self, service: str) -> str:
-        """The name itself, when there is such a service or such a consumer."""
-        self._need_up()
-        if service in SERVICES or any(one.name == service for one in self._all()):
-            return service
-        names = dict.fromkeys(["consumer", *SERVICES, *(one.name for one in self._all())])
-        raise LabError(f"no service {service!r}; there is: {', '.join(names)}")
-
     def _resolve(self, service: str) -> list[Container]:
         """Its containers. Raises LabError where it has none."""
-        self._named(service)
+        self._need_up()
         found = [one for one in self._all() if service in {one.name, one.service}]
-        if not found:
+        if found:
+            return found
+        if service in SERVICES:
             raise LabError(f"{service} has no container: `lab start {service}`")
-        return found
+        raise self._unknown(service)
+
+    def _unknown(self, service: str) -> LabError:
+        names = dict.fromkeys(["consumer", *SERVICES, *(one.name for one in self._all())])
+        return LabError(f"no service {service!r}; there is: {', '.join(names)}")
 
     def _need_up(self) -> None:
         if not self.is_up():

@@ -1,7 +1,6 @@
 """The programs of the native stack: how each one is started, and how it tells that it is healthy."""
 
 import json
-import os
 import re
 import shutil
 import sys
