@@ -26,6 +26,7 @@ from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
 from lab.grading.rubric import MAX_SUBMISSIONS, RESUBMISSION_COST
 from lab.prometheus import Prometheus
+from lab.stack import health
 
 EXIT_NO_PASS = 3
 ERROR_LOG = lab_settings.ROOT / ".lab" / "error.log"
@@ -227,7 +228,7 @@ def status(settings, stack) -> None:
     if not stack.is_up():
         console.print("the lab is not up: make up")
         return
-    console.print(f"stack {stack.form}, Toxiproxy: {stack.toxiproxy_version()}")
+    console.print(f"stack {stack.form}, Toxiproxy: {health.version(stack.toxiproxy_address())}")
     prometheus = Prometheus(settings.prometheus_url)
     console.print(lab_monitor.slo_table(slo.read(prometheus)))
     for alert in prometheus.firing_alerts():

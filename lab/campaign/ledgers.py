@@ -1,15 +1,13 @@
 """Takes the history of a run from the ledgers and from the broker's queues."""
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pika
 
 from lab.campaign.checker import History, Processing
 from lab.campaign.poison import Poisoner
-from lab.grading.ledger import DEAD_LETTER_QUEUE
+from lab.grading.ledger import DEAD_LETTER_QUEUE, lines
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import Management
@@ -33,7 +31,7 @@ class Recorder:
         left = drain(self._settings)
         folder = self._stack.ledger_dir()
         clients: dict[str, set[str]] = {}
-        for line in self._lines(folder, "acknowledged-*.jsonl"):
+        for line in lines(folder, "acknowledged-*.jsonl", self._begins):
             clients.setdefault(line["event"], set()).add(line["id"])
         sent = frozenset(clients.get("sent", ()))
         acknowledged = frozenset(clients.get("acknowledged", ()))
@@ -42,18 +40,9 @@ class Recorder:
             sent=sent, acknowledged=acknowledged, rejected=rejected, unknown=sent - acknowledged - rejected,
             poison_sent=frozenset(poisoner.sent), poison_confirmed=frozenset(poisoner.confirmed),
             processed=tuple(Processing(line["id"], line["redelivered"])
-                            for line in self._lines(folder, "processed-*.jsonl") if line["event"] == "processed"),
+                            for line in lines(folder, "processed-*.jsonl", self._begins)
+                            if line["event"] == "processed"),
             dead_letters=tuple(take_dead_letters(self._settings)), left=left)
-
-    def _lines(self, folder: Path, pattern: str) -> Iterator[dict]:
-        for path in sorted(folder.glob(pattern)):
-            with path.open() as file:
-                file.seek(self._begins.get(path, 0))
-                for text in file:
-                    try:
-                        yield json.loads(text)
-                    except json.JSONDecodeError:
-                        continue  # a writer that was killed in the middle of a line
 
 
 def drain(settings: LabSettings) -> dict[str, int]:

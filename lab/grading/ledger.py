@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def account(settings: LabSettings, stack: Stack, since: float) -> Account:
     a broker that is down has lost nothing yet.
     """
     folder = stack.ledger_dir()
-    acknowledged = _ids(_lines(folder, "acknowledged-*.jsonl"), "acknowledged", since)
-    consumed = list(_lines(folder, "processed-*.jsonl"))
+    acknowledged = _ids(lines(folder, "acknowledged-*.jsonl"), "acknowledged", since)
+    consumed = list(lines(folder, "processed-*.jsonl"))
     processed = _ids(consumed, "processed", since)
     dead_lettered = _ids(consumed, "dead-lettered", since)
     # A consumer may be done before the client has its answer: what it did counts whenever it was.
@@ -89,9 +89,11 @@ def _ids(lines: Iterable[dict], event: str, since: float) -> Counter[str]:
     return Counter(line["id"] for line in lines if line["event"] == event and line["time"] >= since)
 
 
-def _lines(folder: Path, pattern: str) -> Iterator[dict]:
+def lines(folder: Path, pattern: str, begins: Mapping[Path, int] | None = None) -> Iterator[dict]:
+    """Every line of the ledgers whose names fit; `begins` says from which byte on a file is read."""
     for path in sorted(folder.glob(pattern)):
         with path.open() as file:
+            file.seek((begins or {}).get(path, 0))
             for text in file:
                 # A writer that was killed in the middle of a line leaves a torn one.
                 with contextlib.suppress(json.JSONDecodeError):

@@ -1,8 +1,9 @@
 """Runs the system: one interface (`base.Stack`), one implementation for each form."""
 
+from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack.compose import docker
 from lab.stack.base import Progress, Stack
+from lab.stack.compose import docker
 from lab.stack.compose.stack import ComposeStack
 from lab.stack.native.stack import NativeStack
 
@@ -12,13 +13,15 @@ def current(settings: LabSettings) -> Stack:
 
     `auto` is native where that runs already, else Compose where a Docker engine answers, else native.
     """
-    native = NativeStack(settings)
-    match settings.lab_stack:
-        case "native":
-            return native
-        case "compose":
-            return ComposeStack(settings)
-    return native if native.is_up() or docker.unusable() else ComposeStack(settings)
+    form, native = settings.lab_stack, NativeStack(settings)
+    if form == "native" or form == "auto" and native.is_up():
+        return native
+    problem = docker.unusable()
+    if problem is None:
+        return ComposeStack(settings)
+    if form == "compose":
+        raise LabError(problem)
+    return native
 
 
 def clean(settings: LabSettings, progress: Progress) -> None:

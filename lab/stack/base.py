@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lab.errors import LabError
+
 MAX_CONSUMERS = 10
 
 Progress = Callable[[str], None]
@@ -20,6 +22,12 @@ class Status:
     uptime_seconds: float | None
     healthy: bool | None  # None where the service has no health check
     detail: str
+
+
+def check_consumers(count: int) -> None:
+    """Raises LabError for a number of consumers that no form of the stack runs."""
+    if not 0 <= count <= MAX_CONSUMERS:
+        raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
 
 
 class Stack(Protocol):
@@ -43,9 +51,6 @@ class Stack(Protocol):
         """Remove every process and file of this lab, whatever state it is in."""
 
     def is_up(self) -> bool: ...
-
-    def toxiproxy_version(self) -> str:
-        """Which Toxiproxy runs: the real one or the stand-in, and its version."""
 
     def toxiproxy_address(self) -> tuple[str, int]:
         """Host and port at which this process reaches Toxiproxy's control API."""

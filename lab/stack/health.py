@@ -30,10 +30,11 @@ def check(url: str, settings: LabSettings, timeout: float = 2) -> str | None:
         return f"answers {answer.status_code}"
 
 
-def version(url: str) -> str:
-    """What a /version endpoint tells, or that it does not answer."""
+def version(address: tuple[str, int]) -> str:
+    """Which Toxiproxy runs there: the version of the real one, or the stand-in's; or that none answers."""
+    host, port = address
     try:
-        answer = requests.get(url, timeout=2)
+        answer = requests.get(f"http://{host}:{port}/version", timeout=2)
         return str(answer.json()["version"])
     except (requests.RequestException, ValueError, KeyError):
         return "does not answer"

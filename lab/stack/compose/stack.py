@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, health, ports
-from lab.stack.base import MAX_CONSUMERS, Progress, Status
+from lab.stack.base import Progress, Status, check_consumers
 from lab.stack.compose import docker
 from lab.stack.compose.container import Container
 from lab.stack.compose.tunnel import Tunnel
@@ -33,14 +33,11 @@ def project(settings: LabSettings) -> str:
 
 
 class ComposeStack:
-    """See `Stack` for what each method does."""
+    """See `Stack` for what each method does. Whoever makes one has seen to it that Docker can be used."""
 
     form = "compose"
 
     def __init__(self, settings: LabSettings):
-        """Raises LabError where no Docker engine can be used."""
-        if problem := docker.unusable():
-            raise LabError(problem)
         self._settings = settings
         self._project = project(settings)
 
@@ -66,10 +63,6 @@ class ComposeStack:
 
     def is_up(self) -> bool:
         return bool(self._all())
-
-    def toxiproxy_version(self) -> str:
-        host, port = self.toxiproxy_address()
-        return health.version(f"http://{host}:{port}/version")
 
     def toxiproxy_address(self) -> tuple[str, int]:
         return self._tunnel.address
@@ -131,8 +124,7 @@ class ComposeStack:
         self._start(service)
 
     def scale(self, count: int) -> None:
-        if not 0 <= count <= MAX_CONSUMERS:
-            raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
+        check_consumers(count)
         self._need_up()
         self._retire_above(count)
         self._up_services("--no-recreate", "--scale", f"consumer={count}", "consumer")

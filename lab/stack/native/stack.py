@@ -14,7 +14,7 @@ import psutil
 from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack import addition, baseline, health, ports
-from lab.stack.base import MAX_CONSUMERS, Progress, Status
+from lab.stack.base import Progress, Status, check_consumers
 from lab.stack.native import logtail
 from lab.stack.native.programs import (
     OLDEST_BROKER,
@@ -99,9 +99,6 @@ class NativeStack:
     def ledger_dir(self) -> Path:
         return self._settings.ledger_dir
 
-    def toxiproxy_version(self) -> str:
-        return health.version(f"{self._settings.toxiproxy_url}/version")
-
     def status(self) -> list[Status]:
         if not self._supervisor.is_running():
             return []
@@ -155,8 +152,7 @@ class NativeStack:
         self._start_each(names)
 
     def scale(self, count: int) -> None:
-        if not 0 <= count <= MAX_CONSUMERS:
-            raise LabError(f"{count} consumers: the native stack runs 0 to {MAX_CONSUMERS}")
+        check_consumers(count)
         self._need_up()
         wanted = consumer_names(count)
         for name in self._running_consumers():
