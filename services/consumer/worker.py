@@ -21,6 +21,7 @@ from pika.channel import Channel
 from pydantic import ValidationError
 
 from services.messaging import connection, topology
+from services.messaging.coalescing import Coalescing
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.schema import (
     ATTEMPT,
@@ -71,6 +72,10 @@ class Delivery:
         return milliseconds / 1000 if isinstance(milliseconds, int) else self.properties.timestamp
 
 
+class _Connection(Coalescing, SelectConnection):
+    pass
+
+
 class Worker:
     """One consumer process."""
 
@@ -87,7 +92,7 @@ class Worker:
         self._watermark = 0.0
         self._stopping = False
         self._link = connection.Link(
-            connection.parameters(settings, settings.consumer_name), SelectConnection,
+            connection.parameters(settings, settings.consumer_name), _Connection,
             self._policy.delays_ms(), on_ready=self._consume, on_lost=self._forget_channel)
 
     def trouble(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from services.messaging.settings import BrokerSettings
 
@@ -21,4 +21,12 @@ class ProducerSettings(BrokerSettings):
     body_timeout: float = Field(30.0, gt=0, le=3600)
     # Both bound what a stuck broker can make a worker hold: messages, and the bytes of their bodies.
     max_in_flight: int = Field(5000, ge=1)
-    max_in_flight_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    max_in_flight_bytes: int = Field(16 * 1024 * 1024, ge=1)
+
+    @field_validator("max_in_flight_bytes")
+    @classmethod
+    def _holds_a_body(cls, value: int, info: ValidationInfo) -> int:
+        largest = info.data.get("max_body_bytes", 0)
+        if value < largest:
+            raise ValueError(f"must be at least MAX_BODY_BYTES ({largest}), or no body of that size ever passes")
+        return value
