@@ -68,4 +68,4 @@ def problems(error: ValidationError) -> dict[str, str]:
 
 def _path(location: tuple) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.lstrip(".") or "body"
+    return path.removeprefix(".") or "body"
