@@ -25,7 +25,8 @@ class ConfirmedChannel:
     def __init__(self, channel: Channel):
         self._channel = channel
         self._next_tag = 1  # delivery tags count from 1 in confirm mode
-        self._outstanding: dict[int, tuple[str, Callable[[Outcome], None]]] = {}
+        self._outstanding: dict[int, tuple[str, int, Callable[[Outcome], None]]] = {}
+        self._bytes_in_flight = 0
         self._returned: set[str] = set()
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_close)
@@ -36,6 +37,11 @@ class ConfirmedChannel:
         """How many publishes the broker has not answered yet."""
         return len(self._outstanding)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """The size of their bodies, which are held in memory until then."""
+        return self._bytes_in_flight
+
     def publish(self, exchange: str, routing_key: str, body: bytes,
                 properties: BasicProperties, on_outcome: Callable[[Outcome], None]) -> None:
         """Publish with `mandatory`; `on_outcome` is called exactly once, later.
@@ -44,7 +50,8 @@ class ConfirmedChannel:
         Raises pika's ChannelWrongStateError when the channel is closed.
         """
         self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
-        self._outstanding[self._next_tag] = (properties.message_id, on_outcome)
+        self._outstanding[self._next_tag] = (properties.message_id, len(body), on_outcome)
+        self._bytes_in_flight += len(body)
         self._next_tag += 1
 
     def _on_return(self, _channel, _method, properties: BasicProperties, _body) -> None:
@@ -61,7 +68,8 @@ class ConfirmedChannel:
             self._settle(tag, outcome)
 
     def _settle(self, tag: int, outcome: Outcome) -> None:
-        message_id, on_outcome = self._outstanding.pop(tag)
+        message_id, size, on_outcome = self._outstanding.pop(tag)
+        self._bytes_in_flight -= size
         if message_id in self._returned:
             self._returned.discard(message_id)
             outcome = Outcome.UNROUTABLE
@@ -69,5 +77,6 @@ class ConfirmedChannel:
 
     def _on_close(self, _channel, _reason) -> None:
         outstanding, self._outstanding = self._outstanding, {}
-        for _message_id, on_outcome in outstanding.values():
+        self._bytes_in_flight = 0
+        for _message_id, _size, on_outcome in outstanding.values():
             on_outcome(Outcome.UNKNOWN)

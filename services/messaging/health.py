@@ -8,7 +8,7 @@ from flask import Flask
 
 def now() -> str:
     """UTC in the form that the specification shows: 2024-01-01T00:00:00."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def add_health(app: Flask, trouble: Callable[[], str | None]) -> None:

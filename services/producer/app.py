@@ -46,7 +46,7 @@ class Producer(BaseApplication):
             "bind": f"{self._settings.producer_bind}:{self._settings.producer_port}",
             "workers": 1 if development else self._settings.producer_workers,
             "reload": development,
-            "worker_class": "gevent",
+            "worker_class": "services.producer.server.Worker",
             "worker_tmp_dir": METRICS_DIR,
             "graceful_timeout": 15,
             "timeout": 60,

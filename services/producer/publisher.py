@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from enum import StrEnum
+from typing import NamedTuple
 
 import gevent
 import pika
@@ -12,9 +13,10 @@ from gevent.event import Event
 from pika.adapters.gevent_connection import GeventConnection
 
 from services.messaging import connection, topology
+from services.messaging.coalescing import Coalescing
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.metrics import from_zero
-from services.messaging.schema import PUBLISHED_AT_MS, Message
+from services.messaging.schema import PUBLISHED_AT_MS
 
 from . import metrics
 from .settings import ProducerSettings
@@ -37,6 +39,17 @@ log = logging.getLogger(__name__)
 from_zero(metrics.PUBLISH_FAILURES, set(Result) - {Result.CONFIRMED})
 
 
+class Outgoing(NamedTuple):
+    """A valid message: its id, and its JSON as the consumer will read it."""
+
+    id: str
+    body: bytes
+
+
+class _Connection(Coalescing, GeventConnection):
+    pass
+
+
 class Publisher:
     """One connection of one worker process."""
 
@@ -45,7 +58,7 @@ class Publisher:
         self._channel: ConfirmedChannel | None = None
         self._link = connection.Link(
             connection.parameters(settings, f"producer@{socket.gethostname()}:{os.getpid()}"),
-            GeventConnection, retry_delays_ms=(), on_ready=self._ready, on_lost=self._lost)
+            _Connection, retry_delays_ms=(), on_ready=self._ready, on_lost=self._lost)
         self._link.start()
 
     def _ready(self, channel: pika.channel.Channel) -> None:
@@ -63,7 +76,11 @@ class Publisher:
             return "the broker blocks publishers (memory or disk alarm)"
         return None
 
-    def publish(self, messages: list[Message]) -> list[Result]:
+    def bytes_in_flight(self) -> int:
+        """The size of the messages that the broker has not answered yet."""
+        return self._channel.bytes_in_flight if self._channel else 0
+
+    def publish(self, messages: list[Outgoing]) -> list[Result]:
         """Publish all, wait for the confirms at most `confirm_timeout` seconds, tell each one's result."""
         refusal = self._refusal(len(messages))
         results = [refusal] * len(messages) if refusal else self._publish_and_wait(messages)
@@ -85,7 +102,7 @@ class Publisher:
             return Result.OVERLOADED
         return None
 
-    def _publish_and_wait(self, messages: list[Message]) -> list[Result]:
+    def _publish_and_wait(self, messages: list[Outgoing]) -> list[Result]:
         results = [Result.UNKNOWN] * len(messages)
         pending = len(messages)
         all_answered = Event()
@@ -100,8 +117,8 @@ class Publisher:
 
         for index, message in enumerate(messages):
             channel.publish(
-                topology.EXCHANGE, topology.QUEUE, message.model_dump_json().encode(),
-                _properties(message), lambda outcome, index=index: settle(index, outcome))
+                topology.EXCHANGE, topology.QUEUE, message.body,
+                _properties(message.id), lambda outcome, index=index: settle(index, outcome))
         metrics.IN_FLIGHT.set(channel.in_flight)
         if all_answered.wait(self._settings.confirm_timeout):
             metrics.CONFIRM_SECONDS.observe(time.monotonic() - started)
@@ -114,10 +131,10 @@ class Publisher:
         gevent.sleep(0.1)
 
 
-def _properties(message: Message) -> pika.BasicProperties:
+def _properties(message_id: str) -> pika.BasicProperties:
     now = time.time()
     return pika.BasicProperties(
-        message_id=message.id,
+        message_id=message_id,
         app_id="producer",
         content_type="application/json",
         delivery_mode=pika.DeliveryMode.Persistent.value,

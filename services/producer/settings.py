@@ -17,5 +17,8 @@ class ProducerSettings(BrokerSettings):
     confirm_timeout: float = Field(5.0, gt=0, le=120)
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_batch: int = Field(1000, ge=1)
-    # Bounds the memory that a stuck broker can make a worker hold.
+    # How long a client may take to send its body.
+    body_timeout: float = Field(30.0, gt=0, le=3600)
+    # Both bound what a stuck broker can make a worker hold: messages, and the bytes of their bodies.
     max_in_flight: int = Field(5000, ge=1)
+    max_in_flight_bytes: int = Field(32 * 1024 * 1024, ge=1024)
