@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from dotenv import dotenv_values
 
@@ -25,6 +26,10 @@ from lab.stack.base import Stack
 from tests.standins import engine
 
 CONSUMER_PORTS = 10
+
+# The same examples in every run: what failed once fails again, and a slow machine fails nothing.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:

@@ -1,12 +1,11 @@
 """Takes the history of a run from the ledgers and from the broker's queues."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pika
 
 from lab.campaign.checker import History, Processing
-from lab.campaign.poison import Poisoner
 from lab.grading.ledger import DEAD_LETTER_QUEUE, lines
 from lab.settings import LabSettings
 from lab.stack.base import Stack
@@ -26,7 +25,7 @@ class Recorder:
         self._stack = stack
         self._begins = {path: path.stat().st_size for path in stack.ledger_dir().glob("*.jsonl")}
 
-    def history(self, poisoner: Poisoner) -> History:
+    def history(self, poison_sent: Iterable[str] = (), poison_confirmed: Iterable[str] = ()) -> History:
         """All that happened; to be called when the traffic has stopped. Empties the dead-letter queue."""
         left = drain(self._settings)
         folder = self._stack.ledger_dir()
@@ -38,7 +37,7 @@ class Recorder:
         rejected = frozenset(clients.get("rejected", ()))
         return History(
             sent=sent, acknowledged=acknowledged, rejected=rejected, unknown=sent - acknowledged - rejected,
-            poison_sent=frozenset(poisoner.sent), poison_confirmed=frozenset(poisoner.confirmed),
+            poison_sent=frozenset(poison_sent), poison_confirmed=frozenset(poison_confirmed),
             processed=tuple(Processing(line["id"], line["redelivered"])
                             for line in lines(folder, "processed-*.jsonl", self._begins)
                             if line["event"] == "processed"),

@@ -62,7 +62,7 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> 
     healed_seconds = time.monotonic() - started
     poisoner.stop()
     stack.stop("traffic")
-    history = recorder.history(poisoner)
+    history = recorder.history(poisoner.sent, poisoner.confirmed)
     result = Result(seed, disturbances, disturber.troubles, round(healed_seconds, 1), check(history))
     _keep(settings, result, history)
     return result

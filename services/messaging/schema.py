@@ -44,13 +44,21 @@ def _is_finite(value: JsonValue) -> bool:
     return not isinstance(value, list) or all(map(_is_finite, value))
 
 
+# What the validators above say, for the API's description, as far as JSON Schema can say it: it counts
+# characters, not bytes. str.isprintable() allows all but these two categories, and the space.
+_ID_SCHEMA = {"maxLength": MAX_ID_BYTES, "pattern": r"^( |[^\p{C}\p{Z}])+$",
+              "description": f"At most {MAX_ID_BYTES} bytes of UTF-8; no control characters, no line breaks."}
+_PAYLOAD_SCHEMA = {"type": ["string", "number", "boolean", "object", "array"],
+                   "description": "Any JSON but null."}
+
+
 class Message(BaseModel):
     """A message as clients post it; `processing_time` is in seconds."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    id: Annotated[str, Field(min_length=1), AfterValidator(_fits_amqp)]
-    payload: Annotated[JsonValue, AfterValidator(_is_a_payload)]
+    id: Annotated[str, Field(min_length=1, json_schema_extra=_ID_SCHEMA), AfterValidator(_fits_amqp)]
+    payload: Annotated[JsonValue, Field(json_schema_extra=_PAYLOAD_SCHEMA), AfterValidator(_is_a_payload)]
     processing_time: Annotated[
         float, Field(ge=0, le=MAX_PROCESSING_SECONDS, allow_inf_nan=False)
     ] = 0.0
@@ -68,4 +76,4 @@ def problems(error: ValidationError) -> dict[str, str]:
 
 def _path(location: tuple) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.lstrip(".") or "body"
+    return path.removeprefix(".") or "body"

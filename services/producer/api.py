@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from services.messaging.health import add_health, now
 from services.messaging.schema import Message, is_undecodable, problems
 
-from . import metrics
+from . import metrics, openapi
 from .bodies import Bodies, NoRoom
 from .publisher import Outgoing, Publisher, Result
 from .settings import ProducerSettings
@@ -96,6 +96,12 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
     @app.get("/metrics")
     def exposition():
         return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+    description = openapi.document(settings)
+
+    @app.get("/openapi.json")
+    def describe():
+        return description
 
     return app
 

@@ -1,8 +1,13 @@
 """The retry policy."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.consumer.retry import RetryPolicy
+from services.consumer.retry import LONGEST_DELAY_MS, RetryPolicy
+
+# What the consumer's settings allow.
+POLICIES = st.builds(RetryPolicy, max_attempts=st.integers(1, 20), base_delay=st.floats(0.01, 3600))
 
 
 def test_the_delay_doubles_until_the_last_attempt():
@@ -31,3 +36,28 @@ def test_there_is_one_queue_for_every_delay_that_can_occur(max_attempts):
     occurring = [policy.delay_ms(attempt) for attempt in range(1, max_attempts + 1)]
     assert [*policy.delays_ms(), None] == occurring
     assert len(set(policy.delays_ms())) == max_attempts - 1
+
+
+@given(POLICIES)
+def test_attempts_end_after_as_many_retries_as_are_allowed(policy):
+    answers = [policy.delay_ms(attempt) for attempt in range(1, policy.max_attempts + 1)]
+    assert answers.index(None) == policy.max_attempts - 1
+
+
+@given(POLICIES, st.integers(min_value=0))
+def test_an_attempt_beyond_the_last_is_never_retried(policy, beyond):
+    assert policy.delay_ms(policy.max_attempts + beyond) is None
+
+
+@given(POLICIES)
+def test_delays_rise_up_to_the_longest_one(policy):
+    delays = [policy.delay_ms(attempt) for attempt in range(1, policy.max_attempts)]
+    for shorter, longer in zip(delays, delays[1:], strict=False):
+        assert shorter < longer or shorter == longer == LONGEST_DELAY_MS
+    assert all(10 <= delay <= LONGEST_DELAY_MS for delay in delays)
+
+
+@given(POLICIES)
+def test_no_delay_is_without_its_queue_and_no_queue_without_its_delay(policy):
+    occurring = {policy.delay_ms(attempt) for attempt in range(1, policy.max_attempts)}
+    assert policy.delays_ms() == sorted(occurring)
