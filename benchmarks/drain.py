@@ -34,7 +34,7 @@ def _module(*argv: str) -> list[str]:
 
 
 def _consumers() -> dict[str, Consumer]:
-    celery = ["celery", "-A", "benchmarks.peers.flask_celery", "worker", "--loglevel", "ERROR",
+    celery = ["celery", "-A", "benchmarks.peers.flask_celery:celery", "worker", "--loglevel", "ERROR",
               "--without-gossip", "--without-mingle", "--without-heartbeat"]
     dramatiq = ["dramatiq", "benchmarks.peers.flask_dramatiq", "--processes", "1", "--threads"]
     return {
@@ -91,10 +91,10 @@ def _measure(private: Broker, queue: str, messages: int, process: subprocess.Pop
     samples: list[tuple[float, int]] = []
     progressed = time.monotonic()
     while not samples or samples[-1][1] > 0:
-        sample = time.perf_counter(), private.count(queue)
-        if samples and sample[1] < samples[-1][1]:
+        count = private.count(queue)
+        if samples and count < samples[-1][1]:
             progressed = time.monotonic()
-        samples.append(sample)
+        samples.append((time.perf_counter(), count))
         if process.poll() is not None or time.monotonic() > progressed + STALL_SECONDS:
             raise Invalid(f"the consumer stands still: {servers.log_tail(private.settings, 'consumer')}")
         time.sleep(SAMPLE_SECONDS)

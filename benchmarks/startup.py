@@ -1,5 +1,6 @@
 """`lab up` on a warm machine against the broker's own start, and `lab reset` between scenarios."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,11 +11,12 @@ import requests
 
 from benchmarks import servers
 from benchmarks.method import Options, Row, Series, interleave
+from lab.errors import LabError
 from lab.stack.native.programs import RABBITMQ_BIN, broker_environment, programs
 from tests.conftest import Lab, private_lab
 
 UP, BROKER = "lab up", "rabbitmq-server until rabbitmqctl await_startup"
-START_DEADLINE = 120
+START_SECONDS = 120
 
 
 def run(options: Options, progress: Callable[[str], None]) -> list[Row]:
@@ -58,6 +60,17 @@ def _broker_alone(lab: Lab) -> float:
         for name in ("epmd", "rabbitmq"):
             command = programs(settings)[name].command(settings)
             running.enter_context(servers.process(settings, f"{name}-alone", command.argv, command.environment))
-        servers.output([str(RABBITMQ_BIN / "rabbitmqctl"), "await_startup", "--timeout", str(START_DEADLINE)],
+        # Before the node has registered, await_startup fails instead of waiting.
+        _wait_for_node(settings.epmd_port)
+        servers.output([str(RABBITMQ_BIN / "rabbitmqctl"), "await_startup", "--timeout", str(START_SECONDS)],
                        broker_environment(settings))
         return time.perf_counter() - started
+
+
+def _wait_for_node(epmd_port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while "name sre-lab " not in subprocess.run(
+            ["epmd", "-port", str(epmd_port), "-names"], capture_output=True, text=True).stdout:
+        if time.monotonic() > deadline:
+            raise LabError(f"RabbitMQ did not start within {START_SECONDS} s")
+        time.sleep(0.05)
