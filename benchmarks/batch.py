@@ -9,7 +9,7 @@ from benchmarks.method import Options, Row, interleave
 
 BATCH = 100
 CONNECTIONS = 8
-WINDOWS = (200, 1000)  # unconfirmed messages of the bare publisher; the better one counts
+WINDOWS = (1000, 5000)  # unconfirmed messages of the bare publisher; the better one counts
 BARE = f"a bare pika publisher, window {' or '.join(map(str, WINDOWS))}"
 
 
@@ -26,7 +26,7 @@ def run(options: Options, progress: Callable[[str], None]) -> list[Row]:
         def bare() -> float:
             rates = []
             for window in WINDOWS:
-                rates.append(private.publish_bare(PEERS_QUEUE, options.messages // 2, window))
+                rates.append(private.publish_bare(PEERS_QUEUE, options.messages, window))
                 private.purge(PEERS_QUEUE)
             return max(rates)
 

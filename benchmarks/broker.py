@@ -13,7 +13,7 @@ from benchmarks.peers_python import peers_python
 from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack import baseline, health
-from lab.stack.native.programs import programs
+from lab.stack.native.programs import RABBITMQ_BIN, programs
 from tests.conftest import private_lab
 
 QUEUE = "messages"  # our services'
@@ -47,6 +47,8 @@ class Broker:
 @contextmanager
 def broker() -> Iterator[Broker]:
     """The broker with the lab's own configuration and baseline; nothing is left of it afterwards."""
+    if not (RABBITMQ_BIN / "rabbitmq-server").exists():
+        raise LabError("RabbitMQ is not installed: run `make benchmark`")
     with (TemporaryDirectory(prefix="sre-lab-benchmark-") as folder,
           # Nobody logs a line for each message.
           private_lab(Path(folder), RABBITMQ_HOST="127.0.0.1", LOG_LEVEL="WARNING") as lab,

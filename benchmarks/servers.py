@@ -16,6 +16,7 @@ from lab.stack.native.supervisor import MARK, tail
 
 READY_SECONDS = 30
 STOP_SECONDS = 20
+OUTPUT_SECONDS = 300
 PROBE = {"id": "probe", "payload": {"order": 0}}
 
 
@@ -66,10 +67,15 @@ def _problem(url: str) -> str | None:
 
 
 def output(argv: list[str], environment: Mapping[str, str]) -> str:
-    """What a program prints. Raises Invalid with its error output when it fails."""
-    done = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    """What a program prints. Raises Invalid with its error output when it fails, or when it does not end."""
+    shown = " ".join(argv)[:100]
+    try:
+        done = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=OUTPUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Invalid(f"{shown} did not end within {OUTPUT_SECONDS} s") from None
     if done.returncode:
-        raise Invalid(f"{' '.join(argv[1:4])} failed: {done.stderr[-500:]}")
+        raise Invalid(f"{shown} failed: {done.stdout[-200:]}{done.stderr[-500:]}")
     return done.stdout
 
 
