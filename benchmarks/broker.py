@@ -38,9 +38,9 @@ class Broker:
     def purge(self, queue: str) -> None:
         self._channel.queue_purge(queue)
 
-    def publish_bare(self, queue: str, count: int, window: int) -> float:
+    def publish_bare(self, queue: str, count: int, window: int, *options: str) -> float:
         """Have the bare pika publisher fill a queue; messages a second."""
-        module = ["-m", "benchmarks.peers.publish_pika", queue, str(count), str(window)]
+        module = ["-m", "benchmarks.peers.publish_pika", queue, str(count), str(window), *options]
         return float(servers.output([peers_python(), *module], {"AMQP_URL": self.url}))
 
 

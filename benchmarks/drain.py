@@ -74,7 +74,7 @@ def _drain(private: Broker, consumer: Consumer, argv: list[str], messages: int) 
         servers.output([peers_python(), "-c", f"{consumer.fill}\nfor order in range({messages}):\n"
                         "    publish({'id': str(order), 'payload': {'order': order}})"], environment)
     else:
-        private.publish_bare(consumer.queue, messages, WINDOW)
+        private.publish_bare(consumer.queue, messages, WINDOW, "dated")
     if (stored := private.count(consumer.queue)) != messages:
         raise Invalid(f"{messages} messages were published, {stored} are in the queue")
     with servers.process(private.settings, "consumer", argv, environment) as process:

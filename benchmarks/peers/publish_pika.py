@@ -1,6 +1,7 @@
-"""A bare pika publisher with pipelined confirms: `publish_pika QUEUE COUNT WINDOW` prints messages a second.
+"""A bare pika publisher with pipelined confirms: `publish_pika QUEUE COUNT WINDOW [dated]` prints messages a second.
 
-It keeps WINDOW messages unconfirmed. It also fills the queues that are drained.
+It keeps WINDOW messages unconfirmed. It also fills the queues that are drained, then with the dates that our
+producer gives to messages: our consumer measures their age.
 """
 
 import sys
@@ -15,8 +16,8 @@ from benchmarks.peers.message import URL
 
 
 class Publisher:
-    def __init__(self, queue: str, count: int, window: int):
-        self._queue, self._count, self._window = queue, count, window
+    def __init__(self, queue: str, count: int, window: int, dated: bool):
+        self._queue, self._count, self._window, self._dated = queue, count, window, dated
         self._run = uuid.uuid4().hex
         self._published = 0
         self._outstanding: dict[int, None] = {}  # delivery tags, in rising order
@@ -41,9 +42,14 @@ class Publisher:
             self._outstanding[self._published] = None
             name = f"{self._run}-{self._published}"
             body = b'{"id":"%s","payload":{"order":%d}}' % (name.encode(), self._published)
-            self._channel.basic_publish("", self._queue, body, pika.BasicProperties(
+            properties = pika.BasicProperties(
                 message_id=name, content_type="application/json",
-                delivery_mode=pika.DeliveryMode.Persistent.value), mandatory=True)
+                delivery_mode=pika.DeliveryMode.Persistent.value)
+            if self._dated:
+                now = time.time()
+                properties.timestamp = int(now)
+                properties.headers = {"x-published-at-ms": round(now * 1000)}
+            self._channel.basic_publish("", self._queue, body, properties, mandatory=True)
 
     def _on_confirm(self, frame) -> None:
         if not isinstance(frame.method, pika.spec.Basic.Ack):
@@ -63,6 +69,6 @@ class Publisher:
 
 if __name__ == "__main__":
     queue, count, window = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    publisher = Publisher(queue, count, window)
+    publisher = Publisher(queue, count, window, dated=sys.argv[4:] == ["dated"])
     publisher.run()
     print(count / publisher.seconds)
