@@ -29,7 +29,7 @@ def _uvicorn(module: str):
 
 
 def _gunicorn(module: str):
-    # As many threads as serve all best here: more only wait for the interpreter's lock.
+    # 32 threads made Celery and Dramatiq slower: more only wait for the interpreter's lock.
     return lambda port: ([peers_python(), "-m", "gunicorn", f"benchmarks.peers.{module}:app", "--workers", "2",
                           "--worker-class", "gthread", "--threads", "16", "--bind", f"127.0.0.1:{port}",
                           "--log-level", "warning", "--no-control-socket"], {})

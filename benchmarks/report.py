@@ -22,7 +22,7 @@ shows the median and, in brackets, the lowest and the highest. An answer that is
 its message in the queue, makes a figure invalid; queues are purged after each turn.
 
 Ours runs as shipped, with LOG_LEVEL=WARNING, as no peer logs each message either. HTTP servers have two worker
-processes; those under gthread 16 threads each, more did not help any of them. Consumers have one process. For
+processes; those under gthread 16 threads each (with 32, Celery and Dramatiq were slower). Consumers have one process. For
 p99, latency counts from the moment at which a request was due, and the rate is half of the slower one's peak.
 A drain is measured while a queue falls from 95 % to 5 %; Celery and Dramatiq drain a fifth of the messages.
 """
