@@ -8,6 +8,7 @@ SERVICE =
 FOLLOW =
 GREP =
 SEED =
+FIGURES =
 RUNS = 200
 COMPONENT =
 CAUSE =
@@ -20,7 +21,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset campaign test smoke clean requirements
+	load scenarios detect submit hint grade reset campaign test benchmark smoke clean requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -87,6 +88,9 @@ campaign: ## break the system at random, RUNS times from SEED on; check that not
 
 test: ## run all tests; they need the programs of the native stack
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v
+
+benchmark: ## measure the services against their peers, or only FIGURES="produce drain"
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m benchmarks $(FIGURES)
 
 smoke: ## check the running system, under load too
 	@scripts/setup && .venv/bin/python scripts/test_system.py

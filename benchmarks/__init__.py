@@ -1,0 +1,1 @@
+"""Measures our services against their peers: `python -m benchmarks`."""
