@@ -11,11 +11,14 @@ class Coalescing(BaseConnection):
     when the event loop comes round. Overrides the one method that an adapter is to implement.
     """
 
+    def __init__(self, *arguments, **options):
+        self._unsent: list[bytes] = []
+        super().__init__(*arguments, **options)
+
     def _adapter_emit_data(self, data: bytes) -> None:
-        unsent = self.__dict__.setdefault("_unsent", [])
-        if not unsent:
+        if not self._unsent:
             self._nbio.add_callback_threadsafe(self._flush)
-        unsent.append(data)
+        self._unsent.append(data)
 
     def _flush(self) -> None:
         data = b"".join(self._unsent)

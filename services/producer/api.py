@@ -164,6 +164,7 @@ def _answer_errors_as_json(app: Flask) -> None:
 
     @app.errorhandler(NoRoom)
     def no_room(_error: NoRoom):
+        metrics.PUBLISH_FAILURES.labels(Result.OVERLOADED.value).inc()  # nobody knows of how many messages
         return _failure(Result.OVERLOADED)
 
     @app.errorhandler(HTTPException)
