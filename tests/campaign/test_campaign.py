@@ -10,6 +10,7 @@ import pytest
 
 from lab.campaign import plan
 from lab.settings import ROOT
+from services.producer.settings import ProducerSettings
 from tests.conftest import write_settings
 
 WORKER, PUBLISHER = "services/consumer/worker.py", "services/producer/publisher.py"
@@ -32,8 +33,9 @@ DEFECTS = {
 }
 # Each work takes so long that a consumer always has some in hand.
 SLOW = {"CONSUMER_EXTRA_DELAY": "0.2", "CONSUMER_CONCURRENCY": "8"}
-# A consumer is killed here, and the producer's way to the broker breaks there; see plan.draw.
-KILLS_THE_CONSUMER, CUTS_THE_PRODUCER_OFF = 6, 1
+# A consumer is killed here; there, all that the producer publishes is swallowed for longer than it waits for
+# a confirm, so that each defect must show. See plan.draw.
+KILLS_THE_CONSUMER, SWALLOWS_WHAT_IS_PUBLISHED = 6, 9327
 
 
 class Clone:
@@ -73,7 +75,10 @@ def clone(tmp_path):
 def test_the_seeds_do_what_they_are_named_after():
     kinds = {(one.kind, one.target) for one in plan.draw(KILLS_THE_CONSUMER)}
     assert ("kill", "consumer") in kinds
-    assert ("kill", "rabbitmq") in {(one.kind, one.target) for one in plan.draw(CUTS_THE_PRODUCER_OFF)}
+    black_hole = plan.draw(SWALLOWS_WHAT_IS_PUBLISHED)[0]
+    assert (black_hole.target, black_hole.details) == ("producer-link", {
+        "type": "timeout", "stream": "upstream", "toxicity": 1.0, "attributes": {"timeout": 0}})
+    assert black_hole.lasts > 2 * ProducerSettings(_env_file=None).confirm_timeout
 
 
 def test_the_services_lose_nothing(clone):
@@ -84,7 +89,7 @@ def test_the_services_lose_nothing(clone):
 
 @pytest.mark.parametrize(("defect", "seed"), [
     ("auto-ack", KILLS_THE_CONSUMER), ("ack before processing", KILLS_THE_CONSUMER),
-    ("no confirms", CUTS_THE_PRODUCER_OFF),
+    ("no confirms", SWALLOWS_WHAT_IS_PUBLISHED),
 ])
 def test_a_planted_defect_is_caught(clone, defect, seed):
     clone.plant(defect)
