@@ -18,6 +18,7 @@ from lab import stack as stacks
 from lab.campaign import report as campaign_report
 from lab.campaign import run as lab_campaign
 from lab.engine import experiment, reports, runner
+from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.errors import LabError
@@ -328,9 +329,10 @@ def reset() -> None:
 @click.option("--minutes", type=float, default=60, show_default=True, help="How far to look back.")
 @with_stack
 def ledger(settings, stack, minutes) -> None:
-    """Account for every message: acknowledged to clients against processed, dead-lettered, queued."""
+    """Account for every message since the fault or the last reset: acknowledged against processed, dead-lettered, queued."""
     run = Records(settings.run_dir).active()
-    since = run.injected_at if run and run.injected_at else time.time() - 60 * minutes
+    since = run.injected_at if run and run.injected_at else max(
+        time.time() - 60 * minutes, lab_reset.emptied_at(settings) + grading_ledger.CONFIRM_SECONDS)
     account = grading_ledger.settled(settings, stack, since)
     table = Table(box=None, show_header=False)
     for name, value in account.as_dict().items():

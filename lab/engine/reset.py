@@ -26,7 +26,18 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     settings = lab_settings.load()
     heal(settings, stacks.current(settings), progress)
     _empty_queues(settings)
+    _mark(settings).touch()
     progress("links, policies, users and queues are back at the baseline")
+
+
+def emptied_at(settings: LabSettings) -> float:
+    """Unix time in seconds at which the queues were last emptied; 0 where they never were."""
+    mark = _mark(settings)
+    return mark.stat().st_mtime if mark.exists() else 0.0
+
+
+def _mark(settings: LabSettings) -> Path:
+    return settings.run_dir / "emptied"
 
 
 def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:

@@ -7,10 +7,12 @@ its queues are a few seconds old at most.
 
 import contextlib
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from lab.errors import LabError
@@ -19,6 +21,8 @@ from lab.stack.base import Stack
 from lab.stack.baseline import Management
 
 SETTLE_SECONDS = 15
+# A message that a reset removed can still be acknowledged this much later (CONFIRM_TIMEOUT's default).
+CONFIRM_SECONDS = 5
 POLL_SECONDS = 1.0
 DEAD_LETTER_QUEUE = "messages.dlq"
 
@@ -45,48 +49,52 @@ class Account:
 
 
 def settled(settings: LabSettings, stack: Stack, since: float) -> Account:
-    """The account, once nothing seems lost or `SETTLE_SECONDS` have passed; see `account`."""
+    """The account of what is acknowledged by now, once nothing seems lost or `SETTLE_SECONDS` have passed.
+
+    What is acknowledged while it waits is not asked for: under traffic there is always some on its way.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
+    until = time.time()
     while True:
-        found = account(settings, stack, since)
+        found = account(settings, stack, since, until)
         if found.intact or time.monotonic() > deadline:
             return found
         time.sleep(POLL_SECONDS)
 
 
-def account(settings: LabSettings, stack: Stack, since: float) -> Account:
-    """What became of the messages acknowledged after `since` (Unix time in seconds).
+def account(settings: LabSettings, stack: Stack, since: float, until: float = math.inf) -> Account:
+    """What became of the messages acknowledged from `since` to `until` (Unix time in seconds).
 
     When the broker does not answer, its queues count as holding what is not accounted for:
     a broker that is down has lost nothing yet.
     """
     folder = stack.ledger_dir()
-    acknowledged = _ids(lines(folder, "acknowledged-*.jsonl"), "acknowledged", since)
-    consumed = list(lines(folder, "processed-*.jsonl"))
-    processed = _ids(consumed, "processed", since)
-    dead_lettered = _ids(consumed, "dead-lettered", since)
-    # A consumer may be done before the client has its answer: what it did counts whenever it was.
-    done = {line["id"] for line in consumed if line["event"] in {"processed", "dead-lettered"}}
-    unaccounted = [one for one in acknowledged if one not in done]
+    # A dict, as it keeps the order: the oldest are the best examples.
+    unaccounted = dict.fromkeys(line["id"] for line in lines(folder, "acknowledged-*.jsonl")
+                                if line["event"] == "acknowledged" and since <= line["time"] <= until)
+    acknowledged = len(unaccounted)
+    done: dict[str, Counter[str]] = {"processed": Counter(), "dead-lettered": Counter()}
+    for line in lines(folder, "processed-*.jsonl"):
+        # A consumer may be done before the client has its answer: what it did counts whenever it was.
+        unaccounted.pop(line["id"], None)
+        if line["time"] >= since:
+            done[line["event"]][line["id"]] += 1
+    processed, dead_lettered = done["processed"], done["dead-lettered"]
     try:
         waiting, dead_letters = _queued(settings)
     except LabError:
         waiting, dead_letters = len(unaccounted), len(dead_lettered)
     lost = max(0, len(unaccounted) - waiting)
     return Account(
-        acknowledged=len(acknowledged),
+        acknowledged=acknowledged,
         processed=len(processed),
         duplicated=sum(count - 1 for count in processed.values()),
         dead_lettered=len(dead_lettered),
         in_flight=len(unaccounted) - lost,
         lost=lost,
         discarded=max(0, len(dead_lettered) - dead_letters),
-        lost_examples=tuple(unaccounted[:5]) if lost else (),
+        lost_examples=tuple(islice(unaccounted, 5)) if lost else (),
     )
-
-
-def _ids(lines: Iterable[dict], event: str, since: float) -> Counter[str]:
-    return Counter(line["id"] for line in lines if line["event"] == event and line["time"] >= since)
 
 
 def lines(folder: Path, pattern: str, begins: Mapping[Path, int] | None = None) -> Iterator[dict]:

@@ -7,7 +7,6 @@ wake-up of the loop serves all results that came in since the last.
 
 import functools
 import logging
-import signal
 import threading
 import time
 import uuid
@@ -94,6 +93,7 @@ class Worker:
         self._link = connection.Link(
             connection.parameters(settings, settings.consumer_name), _Connection,
             self._policy.delays_ms(), on_ready=self._consume, on_lost=self._forget_channel)
+        self._link.start()
 
     def trouble(self) -> str | None:
         """Why nothing can be consumed now, or None. Callable from any thread."""
@@ -104,12 +104,13 @@ class Worker:
         return None
 
     def run(self) -> None:
-        """Consume until SIGTERM or SIGINT; return when what was in flight is finished or given back."""
+        """Consume until `stop` is called; return when what was in flight is finished or given back."""
         metrics.PREFETCH.set(self._settings.consumer_prefetch)
-        self._link.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._link.ioloop.add_callback_threadsafe(self._shut_down))
         self._link.ioloop.start()
+
+    def stop(self) -> None:
+        """Make `run` return. Callable from any thread, but not from a signal's handler."""
+        self._link.ioloop.add_callback_threadsafe(self._shut_down)
 
     # -- on the event loop ------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 BACKOFF_BASE_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 5.0
 PROBE_INTERVAL_SECONDS = 2.0
+# How long the broker may take to say goodbye; over a dead link it never does.
+CLOSE_SECONDS = 3.0
 
 # The first that fits: some are kinds of others.
 _CAUSES = {
@@ -100,13 +102,18 @@ class Link:
         )
 
     def stop(self, then: Callable[[], None] = lambda: None) -> None:
-        """Close for good, and call `then` when that is done. A second call does nothing."""
+        """Close for good, and call `then` when that is done, or when the broker has not answered in time.
+
+        A second call does nothing.
+        """
         if self._stopping:
             return
         self._stopping, self._on_stopped = True, then
         if self._connection.is_closed:
             then()
-        elif not self._connection.is_closing:
+            return
+        self.ioloop.call_later(CLOSE_SECONDS, then)
+        if not self._connection.is_closing:
             self._connection.close()
 
     def _opened(self, connection: BaseConnection) -> None:

@@ -1,10 +1,11 @@
 """Parts are stopped, restarted and scaled under live traffic, as an operator does: what became of every message."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from lab.campaign.checker import History, check
+from lab.campaign.checker import History, Processing, check
 from lab.campaign.ledgers import Recorder, drain
 from lab.faults.toxics import toxiproxy
 from lab.grading.ledger import lines
@@ -29,7 +30,11 @@ def quiet_lab(tmp_path_factory):
 
 
 def under_traffic(lab: Lab, act: Callable[[Stack], None]) -> History:
-    """Act while clients post, then let the queues drain. Asserts that nothing is lost or dead-lettered."""
+    """Act while clients post, then let the queues drain.
+
+    Asserts that nothing is lost or dead-lettered, and that whatever was stopped ended by itself.
+    """
+    killed_before = killed(lab)
     recorder = Recorder(lab.settings, lab.stack)
     lab.stack.start("traffic")
     wait_for_flow(lab.stack)
@@ -39,7 +44,14 @@ def under_traffic(lab: Lab, act: Callable[[Stack], None]) -> History:
     history = recorder.history()
     assert check(history).violations == ()
     assert history.dead_letters == ()
+    assert killed(lab) == killed_before
     return history
+
+
+def killed(lab: Lab) -> list[str]:
+    """What the supervisor says of programs that did not end when they were asked to."""
+    log = (lab.settings.run_dir / "logs" / "supervisord.log").read_text()
+    return [line for line in log.splitlines() if "SIGKILL" in line]
 
 
 def wait_for_flow(stack: Stack) -> None:
@@ -65,7 +77,7 @@ def test_a_producer_that_stops_answers_what_it_has_taken(quiet_lab):
     finally:
         link.destroy_toxic("slow")
     assert answered(quiet_lab, history, "unknown", "error").isdisjoint(one.id for one in history.processed)
-    assert check(history).duplicates == 0
+    assert duplicates(history) == []
 
 
 def roll(stack: Stack) -> None:
@@ -87,7 +99,24 @@ def scale_down_and_up(stack: Stack) -> None:
 def test_consumers_that_stop_are_noticed_by_nobody(quiet_lab, act):
     history = under_traffic(quiet_lab, act)
     assert answered(quiet_lab, history, "unknown", "error", "rejected") == set()
-    assert check(history).duplicates == 0
+    assert duplicates(history) == []
+
+
+def duplicates(history: History) -> list[Processing]:
+    times = Counter(one.id for one in history.processed)
+    return [one for one in history.processed if times[one.id] > 1]
+
+
+def test_consumers_stop_over_a_dead_link(quiet_lab):
+    link = toxiproxy(quiet_lab.stack).get_proxy("consumer-link")
+    killed_before = killed(quiet_lab)
+    link.add_toxic(name="dead", type="timeout", attributes={"timeout": 0})
+    try:
+        quiet_lab.stack.stop("consumer")
+    finally:
+        link.destroy_toxic("dead")
+    assert killed(quiet_lab) == killed_before
+    quiet_lab.stack.start("consumer")
 
 
 def test_a_restart_of_the_broker_loses_nothing(quiet_lab):

@@ -41,6 +41,11 @@ def queue_depth(lab, queue: str) -> int:
     return found.get("messages", 0)
 
 
+def connections_of_the_producer(lab) -> float:
+    text = requests.get(f"{lab.settings.producer_url}/metrics", timeout=5).text
+    return float(re.search(r"^amqp_connections_open (\S+)$", text, re.MULTILINE).group(1))
+
+
 @pytest.fixture
 def broker(lab):
     connection = pika.BlockingConnection(pika.ConnectionParameters(
@@ -153,6 +158,7 @@ class TestProducer:
 
     def test_a_broker_that_is_away_gives_503_and_nothing_is_lost(self, lab):
         before, after = new_id(), new_id()
+        workers = connections_of_the_producer(lab)
         assert post(lab, "/produce", {"id": before, "payload": 1}).status_code == 201
         lab.stack.kill("rabbitmq")
         wait_until(lambda: post(lab, "/produce", {"id": "no", "payload": 1}).status_code == 503, what="503")
@@ -166,7 +172,8 @@ class TestProducer:
         assert "broker" in health.json()["reason"]
         assert requests.get(f"{lab.settings.producer_url}/health/live", timeout=5).status_code == 200
         lab.stack.start("rabbitmq")
-        wait_until(lambda: post(lab, "/produce", {"id": after, "payload": 1}).status_code == 201, what="201")
+        wait_until(lambda: connections_of_the_producer(lab) == workers, what="every worker's connection")
+        assert post(lab, "/produce", {"id": after, "payload": 1}).status_code == 201
         for one in (before, after):
             wait_until(lambda one=one: "processed" in ledger_events(lab, one), what="processing")
 

@@ -183,6 +183,15 @@ def test_the_ledger_accounts_for_every_message(lab):
     lab.command("ledger")
 
 
+def test_what_a_reset_empties_is_not_asked_for(lab):
+    lab.command("stop", "consumer")
+    kept = wait_until(lambda: Management(lab.settings).call("GET", "queues", "/", "messages").get("messages"),
+                      what="a backlog")
+    assert kept
+    lab.command("reset")
+    lab.command("ledger")
+
+
 def test_a_fault_can_add_to_the_environment_of_what_it_starts(lab):
     Importer(kind="importer", rate=50, defect="wrong-schema").inject(lab.settings, lab.stack)
     wait_until(lambda: dead_letters(lab) > 20, what="dead letters")

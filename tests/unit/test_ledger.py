@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -220,6 +221,15 @@ def test_what_the_broker_counts_late_is_waited_for(settings, broker, monkeypatch
     acknowledged(settings, "a")
     broker.depths = [{}, {}, {"messages": 1}]
     assert settled(settings).in_flight == 1
+
+
+def test_what_is_acknowledged_while_it_waits_is_not_asked_for(settings, broker, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(grading.time, "sleep", lambda _seconds: processed(settings, "before", at=now))
+    acknowledged(settings, "before", at=now - 1)
+    acknowledged(settings, "meanwhile", at=now + 60)
+    found = settled(settings)
+    assert (found.acknowledged, found.processed, found.lost) == (1, 1, 0)
 
 
 def test_what_stays_lost_is_lost(settings, monkeypatch):
