@@ -4,11 +4,12 @@ A line is written before its message is acked, by one write(2) and without fsync
 the death of the process, not the death of the machine.
 """
 
-import json
 import os
 import time
 from collections.abc import Collection
 from pathlib import Path
+
+from pydantic_core import to_json
 
 
 class Ledger:
@@ -32,6 +33,6 @@ class Ledger:
         if self._fd is None or not message_ids:
             return
         now = round(time.time(), 3)
-        lines = [json.dumps({"time": now, "event": event, "id": message_id, "redelivered": message_id in redelivered})
-                 for message_id in message_ids]
-        os.write(self._fd, ("\n".join(lines) + "\n").encode())
+        os.write(self._fd, b"".join(
+            to_json({"time": now, "event": event, "id": message_id, "redelivered": message_id in redelivered}) + b"\n"
+            for message_id in message_ids))

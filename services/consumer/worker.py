@@ -11,8 +11,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple
 
 import pika
 from pika.adapters.select_connection import SelectConnection
@@ -36,6 +36,7 @@ from services.messaging.schema import (
 from . import metrics
 from .handler import process
 from .ledger import Ledger
+from .pool import Pool
 from .retry import RetryPolicy
 from .settings import ConsumerSettings
 
@@ -45,8 +46,7 @@ REPUBLISH_DELAY_SECONDS = 1.0
 CONFIRM_POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message as the broker delivered it on one channel."""
 
     channel: Channel
@@ -82,12 +82,14 @@ class Worker:
         self._settings = settings
         self._policy = RetryPolicy(settings.max_attempts, settings.retry_base_delay)
         self._ledger = Ledger(settings.ledger_dir, settings.consumer_name)
-        self._pool = ThreadPoolExecutor(settings.consumer_concurrency, "worker")
+        self._pool = Pool(settings.consumer_concurrency, self._work)
         self._finished: deque[tuple[Delivery, Exception | None]] = deque()
         self._wake_up_pending = False
         self._channel: Channel | None = None
         self._confirmed: ConfirmedChannel | None = None
-        self._in_flight: set[int] = set()  # delivery tags of the present channel
+        # Delivery tags of the present channel, rising; a dict, as it keeps that order.
+        self._in_flight: dict[int, None] = {}
+        metrics.IN_FLIGHT.set_function(lambda: len(self._in_flight))
         self._watermark = 0.0
         self._stopping = False
         self._link = connection.Link(
@@ -132,13 +134,11 @@ class Worker:
         # The broker delivers everything unacked again, to whoever consumes.
         self._channel = self._confirmed = None
         self._in_flight.clear()
-        metrics.IN_FLIGHT.set(0)
 
     def _on_delivery(self, channel: Channel, method, properties: pika.BasicProperties, body: bytes) -> None:
         properties.headers = properties.headers or {}
         delivery = Delivery(channel, method.delivery_tag, method.redelivered, properties, body)
-        self._in_flight.add(delivery.tag)
-        metrics.IN_FLIGHT.set(len(self._in_flight))
+        self._in_flight[delivery.tag] = None
         if method.redelivered:
             metrics.REDELIVERED.inc()
         try:
@@ -149,7 +149,7 @@ class Worker:
         else:
             properties.message_id = message.id
             if not self._stopping:  # else it goes back when the connection closes
-                self._pool.submit(self._work, delivery, message)
+                self._pool.submit((delivery, message))
 
     def _reject_poison(self, delivery: Delivery, error: ValidationError) -> None:
         reason = "undecodable" if is_undecodable(error) else "invalid"
@@ -169,22 +169,24 @@ class Worker:
                 self._retry_or_dead_letter(delivery, error)
         self._ledger.append("processed", [delivery.message_id for delivery in done],
                             {delivery.message_id for delivery in done if delivery.redelivered})
-        for delivery in done:
-            self._count_success(delivery)
-            self._ack(delivery)
+        self._count_successes(done)
+        self._ack(done)
 
-    def _count_success(self, delivery: Delivery) -> None:
+    def _count_successes(self, done: list[Delivery]) -> None:
+        if not done:
+            return
         now = time.time()
-        metrics.CONSUMED.inc()
+        metrics.CONSUMED.inc(len(done))
         metrics.LAST_SUCCESS.set(now)
-        age = None
-        if delivery.published_at is not None:
-            age = max(0.0, now - delivery.published_at)
-            metrics.END_TO_END_SECONDS.observe(age)
-            self._watermark = max(self._watermark, delivery.published_at)
-            metrics.WATERMARK.set(self._watermark)
-        log.info("message processed", extra={
-            "message_id": delivery.message_id, "attempt": delivery.attempt, "end_to_end_seconds": age})
+        for delivery in done:
+            age, published_at = None, delivery.published_at
+            if published_at is not None:
+                age = max(0.0, now - published_at)
+                metrics.END_TO_END_SECONDS.observe(age)
+                self._watermark = max(self._watermark, published_at)
+            log.info("message processed", extra={
+                "message_id": delivery.message_id, "attempt": delivery.attempt, "end_to_end_seconds": age})
+        metrics.WATERMARK.set(self._watermark)
 
     def _retry_or_dead_letter(self, delivery: Delivery, error: Exception) -> None:
         delay_ms = self._policy.delay_ms(delivery.attempt)
@@ -221,7 +223,7 @@ class Worker:
 
         def on_outcome(outcome: Outcome) -> None:
             if outcome is Outcome.CONFIRMED:
-                self._ack(delivery)
+                self._ack([delivery])
             elif outcome is not Outcome.UNKNOWN:
                 log.error("republish refused, will try again", extra={
                     "message_id": delivery.message_id, "outcome": outcome.value,
@@ -231,11 +233,19 @@ class Worker:
 
         self._confirmed.publish(exchange, routing_key, delivery.body, properties, on_outcome)
 
-    def _ack(self, delivery: Delivery) -> None:
-        if delivery.channel is self._channel and delivery.channel.is_open:
-            delivery.channel.basic_ack(delivery.tag)
-            self._in_flight.discard(delivery.tag)
-            metrics.IN_FLIGHT.set(len(self._in_flight))
+    def _ack(self, done: list[Delivery]) -> None:
+        """Ack what is done: the oldest deliveries, as far as all of them are done, by a single frame."""
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            return
+        tags = {delivery.tag for delivery in done if delivery.channel is channel}
+        oldest = list(takewhile(tags.__contains__, self._in_flight))
+        if oldest:
+            channel.basic_ack(oldest[-1], multiple=True)
+        for tag in tags.difference(oldest):
+            channel.basic_ack(tag)
+        for tag in tags:
+            del self._in_flight[tag]
 
     # -- shutdown: take nothing new, finish what runs, give back what has not begun ---------
 
@@ -245,7 +255,7 @@ class Worker:
         self._stopping = True
         log.info("shutting down", extra={"in_flight": len(self._in_flight)})
         deadline = time.monotonic() + self._settings.shutdown_grace
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         if self._channel is not None and self._channel.is_open:
             for tag in self._channel.consumer_tags:
                 self._channel.basic_cancel(tag)
@@ -254,7 +264,7 @@ class Worker:
         self._link.ioloop.call_later(self._settings.shutdown_grace, leave)
 
     def _tell_when_idle(self, leave) -> None:
-        self._pool.shutdown(wait=True)
+        self._pool.join()
         self._link.ioloop.add_callback_threadsafe(leave)
 
     def _leave(self, deadline: float) -> None:
@@ -267,7 +277,8 @@ class Worker:
 
     # -- in a thread of the pool ------------------------------------------------------------
 
-    def _work(self, delivery: Delivery, message: Message) -> None:
+    def _work(self, task: tuple[Delivery, Message]) -> None:
+        delivery, message = task
         error = None
         started = time.perf_counter()
         try:

@@ -19,13 +19,13 @@ DEFECTS = {
     "auto-ack": [
         (WORKER, "channel.basic_consume(topology.QUEUE, self._on_delivery)",
          "channel.basic_consume(topology.QUEUE, self._on_delivery, auto_ack=True)"),
-        (WORKER, "            delivery.channel.basic_ack(delivery.tag)\n", ""),
+        (WORKER, "        if channel is None or not channel.is_open:\n", "        if True:\n"),
     ],
     "ack before processing": [
-        (WORKER, "                self._pool.submit(self._work, delivery, message)",
-         "                channel.basic_ack(delivery.tag); self._pool.submit(self._work, delivery, message)"),
-        (WORKER, "            self._count_success(delivery)\n            self._ack(delivery)\n",
-         "            self._count_success(delivery)\n"),
+        (WORKER, "                self._pool.submit((delivery, message))",
+         "                channel.basic_ack(delivery.tag); self._pool.submit((delivery, message))"),
+        (WORKER, "        self._count_successes(done)\n        self._ack(done)\n",
+         "        self._count_successes(done)\n"),
     ],
     "no confirms": [
         (PUBLISHER, "        return list(results)\n", "        return [Result.CONFIRMED] * len(messages)\n"),

@@ -285,6 +285,20 @@ class TestConsumer:
         for one in ids:
             wait_until(lambda one=one: "processed" in ledger_events(lab, one), what="processing")
 
+    def test_an_older_message_that_is_still_in_work_is_not_acked_with_those_that_are_done(self, lab):
+        lab.stack.stop("traffic")
+        slow, quick = new_id(), [new_id() for _ in range(20)]
+        post(lab, "/produce", {"id": slow, "payload": 1, "processing_time": 6})
+        wait_until(lambda: consumer_metric(lab, "messages_in_flight") == 1, what="delivery")
+        post(lab, "/batch-produce", {"messages": [{"id": one, "payload": 1} for one in quick]})
+        wait_until(lambda: all(ledger_events(lab, one) for one in quick)
+                   and consumer_metric(lab, "messages_in_flight") == 1, what="processing of the others")
+        lab.stack.kill("consumer")
+        assert ledger_events(lab, slow) == []
+        lab.stack.start("consumer")
+        wait_until(lambda: ledger_events(lab, slow), what="processing")
+        assert [ledger_events(lab, one) for one in (slow, *quick)] == [["processed"]] * 21
+
 
 def _take(channel, queue: str, message_id: str):
     """The message with that id, taken from the queue; others are dropped."""
