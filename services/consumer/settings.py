@@ -24,6 +24,7 @@ class ConsumerSettings(BrokerSettings):
     consumer_failure_rate: float = Field(0.0, ge=0, le=1)
     max_attempts: int = Field(5, ge=1, le=20)
     retry_base_delay: float = Field(1.0, ge=0.01, le=3600)
-    shutdown_grace: float = Field(10.0, ge=0, le=600)
+    # Both forms of the stack kill what has not ended after 20 s; saying goodbye to the broker takes 3 of them at most.
+    shutdown_grace: float = Field(10.0, ge=0, le=15)
     # Where the ledger of processed ids is written; none is written when it is not set.
     ledger_dir: Path | None = None
