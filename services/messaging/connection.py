@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 # https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 BACKOFF_BASE_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 5.0
+# A connection that lasted this long ends a row of failures.
+STABLE_SECONDS = BACKOFF_CAP_SECONDS
 PROBE_INTERVAL_SECONDS = 2.0
 # How long the broker may take to say goodbye; over a dead link it never does.
 CLOSE_SECONDS = 3.0
@@ -75,7 +77,7 @@ class Link:
         self._on_lost = on_lost
         self._connection: BaseConnection | None = None
         self._failures = 0
-        self._ready = False
+        self._ready_since: float | None = None  # monotonic seconds; None while nothing can work
         self._stopping = False
         self._on_stopped: Callable[[], None] = lambda: None
         self.blocked = False  # the broker's memory or disk alarm holds publishers back
@@ -88,7 +90,7 @@ class Link:
 
     @property
     def ready(self) -> bool:
-        return self._ready
+        return self._ready_since is not None
 
     def start(self) -> None:
         # The first connection makes the event loop; the later ones must share it, or its pipe leaks.
@@ -126,7 +128,7 @@ class Link:
         topology.declare(channel, self._retry_delays_ms, lambda: self._become_ready(channel))
 
     def _become_ready(self, channel: Channel) -> None:
-        self._ready, self._failures, self.last_error = True, 0, None
+        self._ready_since, self.last_error = time.monotonic(), None
         metrics.CONNECTIONS_OPEN.set(1)
         log.info("broker connected", extra={"host": self._parameters.host, "port": self._parameters.port})
         self._connection.channel(on_open_callback=_Probe)
@@ -140,11 +142,15 @@ class Link:
             self.last_error = str(reason)
 
     def _closed(self, _connection: BaseConnection, error: BaseException) -> None:
-        was_ready, self._ready = self._ready, False
+        ready_since, self._ready_since = self._ready_since, None
         self._set_blocked(False)
         metrics.CONNECTIONS_OPEN.set(0)
-        if was_ready:
+        if ready_since is not None:
             self._on_lost()
+            # Not as soon as it is ready: over a link that breaks again and again, each new connection
+            # delivers what the last one could not ack.
+            if time.monotonic() - ready_since >= STABLE_SECONDS:
+                self._failures = 0
         if self._stopping:
             self._on_stopped()
             return
