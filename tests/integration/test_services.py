@@ -32,7 +32,12 @@ def ledger_events(lab, message_id: str) -> list[str]:
 
 
 def consumer_metric(lab, name: str) -> float:
-    text = requests.get(f"http://127.0.0.1:{lab.settings.consumer_port}/metrics", timeout=5).text
+    return metric(f"http://127.0.0.1:{lab.settings.consumer_port}", name)
+
+
+def metric(url: str, name: str) -> float:
+    """The sum of its series."""
+    text = requests.get(f"{url}/metrics", timeout=5).text
     return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
 
@@ -42,8 +47,7 @@ def queue_depth(lab, queue: str) -> int:
 
 
 def connections_of_the_producer(lab) -> float:
-    text = requests.get(f"{lab.settings.producer_url}/metrics", timeout=5).text
-    return float(re.search(r"^amqp_connections_open (\S+)$", text, re.MULTILINE).group(1))
+    return metric(lab.settings.producer_url, "amqp_connections_open")
 
 
 @pytest.fixture
