@@ -3,6 +3,7 @@
 import os
 import pty
 import random
+import re
 import select
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import requests
 from dotenv import dotenv_values
 
 from lab import settings as lab_settings
@@ -39,6 +41,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
         time.sleep(0.1)
     return result
+
+
+def metric(url: str, name: str) -> float:
+    """A metric of the service at `url`: the sum of its series."""
+    text = requests.get(f"{url}/metrics", timeout=5).text
+    return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from toxiproxy import Proxy
+
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.faults.toxics import toxiproxy
@@ -52,13 +54,22 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
 
 
 def _reset_links(stack: Stack) -> None:
+    """Every link as it ought to be; connections over those that are, go on."""
     server = toxiproxy(stack)
     server.reset()
-    wanted = {link["name"]: link for link in stack.links()}
+    missing = {link["name"]: link for link in stack.links()}
     for name, proxy in server.proxies().items():
-        if name not in wanted or (proxy.upstream, proxy.listen) != (wanted[name]["upstream"], wanted[name]["listen"]):
+        if name in missing and _is_as_wanted(proxy, missing[name]):
+            del missing[name]
+        else:
             proxy.destroy()
-    server.populate(list(wanted.values()))
+    if missing:
+        server.populate(list(missing.values()))
+
+
+def _is_as_wanted(proxy: Proxy, link: dict) -> bool:
+    # Toxiproxy tells 0.0.0.0 as the address that it listens at: [::].
+    return (proxy.listen.replace("[::]", "0.0.0.0"), proxy.upstream) == (link["listen"], link["upstream"])
 
 
 def _restore_topology(settings: LabSettings, stack: Stack) -> None:

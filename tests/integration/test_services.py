@@ -14,7 +14,7 @@ import requests
 
 from lab.settings import ROOT
 from lab.stack.baseline import Management
-from tests.conftest import free_ports, wait_until
+from tests.conftest import free_ports, metric, wait_until
 
 
 def new_id() -> str:
@@ -33,12 +33,6 @@ def ledger_events(lab, message_id: str) -> list[str]:
 
 def consumer_metric(lab, name: str) -> float:
     return metric(f"http://127.0.0.1:{lab.settings.consumer_port}", name)
-
-
-def metric(url: str, name: str) -> float:
-    """The sum of its series."""
-    text = requests.get(f"{url}/metrics", timeout=5).text
-    return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
 
 def queue_depth(lab, queue: str) -> int:

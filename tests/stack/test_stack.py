@@ -13,7 +13,7 @@ from lab.faults.importer import Importer
 from lab.faults.toxics import toxiproxy
 from lab.stack.base import Status
 from lab.stack.baseline import Management
-from tests.conftest import Lab, private_lab, wait_until
+from tests.conftest import Lab, metric, private_lab, wait_until
 
 
 @pytest.fixture(scope="module", params=["native", "compose"])
@@ -46,6 +46,13 @@ def test_up_twice_is_safe(lab):
     before = {one.name: one.pid for one in lab.stack.status()}
     lab.command("up")
     assert {one.name: one.pid for one in lab.stack.status()} == before
+
+
+def test_a_reset_of_what_is_well_breaks_no_connection(lab):
+    urls = [lab.settings.producer_url, f"http://127.0.0.1:{lab.settings.consumer_port}"]
+    before = [metric(url, "amqp_connection_losses_total") for url in urls]
+    lab.command("reset")
+    assert [metric(url, "amqp_connection_losses_total") for url in urls] == before
 
 
 def test_everything_is_scraped(lab):

@@ -8,7 +8,7 @@ import pytest
 from lab import stack as stacks
 from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack.compose import docker
+from lab.stack.compose import container, docker
 
 RUNS = 'case "$1" in version) echo 28.2.2 ;; compose) [ "$2" = version ] ;; esac'
 NO_DAEMON = ('echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. '
@@ -77,3 +77,7 @@ def test_what_the_engine_refuses_is_an_error_with_its_words(programs):
     programs(docker="echo 'No such container: x' >&2; exit 1")
     with pytest.raises(LabError, match="`docker kill x` failed: No such container: x"):
         docker.run("kill", "x")
+
+
+def test_a_variable_that_is_not_set_is_not_in_the_environment():
+    assert container.environment({"Env": ["SET=1", "EMPTY=", "NOT_SET"]}) == {"SET": "1", "EMPTY": ""}

@@ -12,7 +12,8 @@ _STATES = {"running": "running", "paused": "paused", "restarting": "failed", "cr
 
 def environment(config: dict) -> dict[str, str]:
     """What a container, or an image, has in its environment; `config` is a part of what inspecting it tells."""
-    return dict(entry.split("=", 1) for entry in config["Env"] or [])
+    # A name without a value is a variable that is not set: Compose 2 asks so for what .env does not have.
+    return dict(entry.split("=", 1) for entry in config["Env"] or [] if "=" in entry)
 
 
 class Container:
