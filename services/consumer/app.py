@@ -1,5 +1,6 @@
 """Entry of the consumer: `python app.py`."""
 
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ def main() -> None:
     worker = Worker(settings)
     web.serve(settings, worker)
     threading.Thread(target=stop_on_signal, args=[worker], name="signals", daemon=True).start()
+    gc.freeze()  # what stays for good need not be gone through at each collection
     worker.run()
     logging.shutdown()
     # A thread that is still busy after the grace must not hold the process: its message was given back.

@@ -1,5 +1,6 @@
 """Entry of the producer: `python app.py` runs it under gunicorn with gevent workers."""
 
+import gc
 import os
 import shutil
 import sys
@@ -52,7 +53,8 @@ class Producer(BaseApplication):
             "timeout": 60,
             "logger_class": RootLogger,
             "control_socket_disable": True,  # it would be made in the user's home folder
-            "worker_exit": lambda _server, _worker: self._publisher and self._publisher.close(),
+            "post_worker_init": lambda _worker: self._begin(),
+            "worker_exit": lambda _server, _worker: self._end(),
             "child_exit": lambda _server, worker: multiprocess.mark_process_dead(worker.pid),
             "on_exit": lambda _server: shutil.rmtree(METRICS_DIR, ignore_errors=True),
         }
@@ -66,6 +68,15 @@ class Producer(BaseApplication):
 
         self._publisher = Publisher(self._settings)
         return create_app(self._settings, self._publisher)
+
+    def _begin(self) -> None:
+        # What stays for good need not be gone through at each collection.
+        gc.freeze()
+
+    def _end(self) -> None:
+        if self._publisher:
+            self._publisher.close()
+        gc.unfreeze()  # else the interpreter would take it apart too late, when logging is gone
 
 
 def main() -> None:
