@@ -34,6 +34,14 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one process runs when there are several: all of a file, as its tests share a lab."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
     """Poll until `condition` gives something true, and return that; fail after `seconds`."""
     deadline = time.monotonic() + seconds
