@@ -27,8 +27,8 @@ p99, latency counts from the moment at which a request was due, and the rate is 
 A drain is measured while a queue falls from 95 % to 5 %; Celery and Dramatiq drain a fifth of the messages.
 """
 
-# Not measured here: runs of `make campaign`, kept beside the figures.
-CAMPAIGN = Path(__file__).parent / "campaign.md"
+# Not measured here, kept beside the figures: what a profile says of them, and runs of `make campaign`.
+KEPT = [Path(__file__).parent / name for name in ("limits.md", "campaign.md")]
 
 # Of the plot, in pixels.
 WIDTH, LEFT, LINE, TOP = 1020, 590, 22, 40
@@ -42,7 +42,7 @@ def write(folder: Path, rows: list[Row], options: str, load_before: float) -> Pa
     path = folder / "RESULTS.md"
     path.write_text("\n".join([
         "# Results", "", f"Written by `python -m benchmarks` ({options}).", "", *_machine(load_before), "",
-        *table(rows), "", "![how many times better than each](results.svg)", "", "## Method", "", METHOD, CAMPAIGN.read_text()]))
+        *table(rows), "", "![how many times better than each](results.svg)", "", "## Method", "", METHOD, *(kept.read_text() for kept in KEPT)]))
     return path
 
 
