@@ -21,7 +21,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset campaign test benchmark smoke clean requirements
+	load scenarios detect submit hint grade reset campaign test benchmark smoke clean generate requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -94,6 +94,9 @@ benchmark: ## measure the services against their peers, or only FIGURES="produce
 
 smoke: ## check the running system, under load too
 	@scripts/setup && .venv/bin/python scripts/test_system.py
+
+generate: ## write the rules of prometheus/slo.yml and the dashboards anew
+	@scripts/setup && .venv/bin/python -m prometheus.generate && .venv/bin/python -m dashboards.generate
 
 requirements: ## pin requirements.txt anew from pyproject.toml
 	@scripts/setup && scripts/requirements

@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 from locust import FastHttpUser, constant_throughput, events, task
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 RATE = float(os.environ.get("LOAD_RATE", "20"))
 USERS = int(os.environ.get("LOAD_USERS", "10"))
@@ -25,6 +25,7 @@ BATCH_SIZE = 5
 
 REQUESTS = Counter("load_requests", "Requests by outcome, as the clients see it.", ["endpoint", "outcome"])
 SECONDS = Histogram("load_request_duration_seconds", "Time to an answer, as the clients see it.", ["endpoint"])
+USERS_NOW = Gauge("load_users", "Users that send.")
 for _endpoint in ("/produce", "/batch-produce"):
     for _outcome in ("ok", "rejected", "unknown", "error"):
         REQUESTS.labels(_endpoint, _outcome)  # from 0, so that rate() sees the first one
@@ -53,8 +54,9 @@ ledger = Ledger(LEDGER)
 
 
 @events.init.add_listener
-def serve_metrics(environment, **_kwargs) -> None:
+def serve_metrics(runner, **_kwargs) -> None:
     if METRICS_PORT:
+        USERS_NOW.set_function(lambda: runner.user_count)
         start_http_server(int(METRICS_PORT), addr=METRICS_BIND)
 
 

@@ -60,6 +60,7 @@ class LabSettings(BaseSettings):
     alertmanager_port: int = Field(9093, ge=1, le=65535)
     traffic_metrics_port: int = Field(9646, ge=1, le=65535)
     grafana_port: int = Field(3000, ge=1, le=65535)
+    grafana_password: str = Field("admin", min_length=1)
     locust_port: int = Field(8089, ge=1, le=65535)
     supervisor_port: int = Field(9001, ge=1, le=65535)
 

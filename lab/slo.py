@@ -52,8 +52,7 @@ class Reading:
 @cache
 def objectives() -> tuple[Slo, ...]:
     content = yaml.safe_load((ROOT / "prometheus" / "slo.yml").read_text())
-    entries = content["slos"] if isinstance(content, dict) else content
-    return tuple(Slo.model_validate(entry) for entry in entries)
+    return tuple(Slo.model_validate(entry) for entry in content["slos"])
 
 
 def read(prometheus: Prometheus) -> list[Reading]:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
-from lab.engine import reports, view
+from lab.engine import marks, reports, view
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
@@ -91,6 +91,8 @@ def grade() -> dict:
     (folder / "grade.json").write_text(json.dumps(content, indent=2))
     (folder / "report.html").write_text(report.html(content))
     view.current().graded(content, folder)
+    if trouble := marks.tell_grafana(settings, content):
+        view.current().progress(trouble)
     return {"score": grade.score, "pass": grade.passed}
 
 

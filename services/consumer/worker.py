@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from services.messaging import connection, topology
 from services.messaging.coalescing import Coalescing
 from services.messaging.confirms import ConfirmedChannel, Outcome
+from services.messaging.metrics import from_zero
 from services.messaging.schema import (
     ATTEMPT,
     DEAD_LETTER_ERROR,
@@ -89,6 +90,7 @@ class Worker:
         self._confirmed: ConfirmedChannel | None = None
         # Delivery tags of the present channel, rising; a dict, as it keeps that order.
         self._in_flight: dict[int, None] = {}
+        from_zero(metrics.RETRIED, range(1, settings.max_attempts))
         metrics.IN_FLIGHT.set_function(lambda: len(self._in_flight))
         self._watermark = 0.0
         self._stopping = False

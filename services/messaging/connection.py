@@ -22,6 +22,7 @@ BACKOFF_CAP_SECONDS = 5.0
 # A connection that lasted this long ends a row of failures.
 STABLE_SECONDS = BACKOFF_CAP_SECONDS
 PROBE_INTERVAL_SECONDS = 2.0
+BLOCKED_INTERVAL_SECONDS = 1.0
 # How long the broker may take to say goodbye; over a dead link it never does.
 CLOSE_SECONDS = 3.0
 
@@ -80,6 +81,7 @@ class Link:
         self._ready_since: float | None = None  # monotonic seconds; None while nothing can work
         self._stopping = False
         self._on_stopped: Callable[[], None] = lambda: None
+        self._blocked_at = 0.0  # monotonic seconds up to which a block is counted
         self.blocked = False  # the broker's memory or disk alarm holds publishers back
         self.last_error: str | None = "not connected yet"
 
@@ -168,10 +170,27 @@ class Link:
             self.start()
 
     def _set_blocked(self, blocked: bool) -> None:
-        if blocked != self.blocked:
-            log.warning("broker blocks publishers" if blocked else "broker unblocks publishers")
+        if blocked == self.blocked:
+            return
+        log.warning("broker blocks publishers" if blocked else "broker unblocks publishers")
         self.blocked = blocked
         metrics.CONNECTION_BLOCKED.set(blocked)
+        if blocked:
+            self._blocked_at = time.monotonic()
+            self._watch_block()
+        else:
+            self._count_blocked()
+
+    def _watch_block(self) -> None:
+        """Count on while it lasts: a counter that stands still would tell of no block."""
+        if self.blocked:
+            self._count_blocked()
+            self.ioloop.call_later(BLOCKED_INTERVAL_SECONDS, self._watch_block)
+
+    def _count_blocked(self) -> None:
+        now = time.monotonic()
+        metrics.BLOCKED_SECONDS.inc(now - self._blocked_at)
+        self._blocked_at = now
 
 
 class _Probe:

@@ -21,6 +21,8 @@ CONNECTIONS_OPEN = Gauge(
 CONNECTION_BLOCKED = Gauge(
     "amqp_connection_blocked", "1 while the broker holds publishers back (memory or disk alarm).",
     multiprocess_mode="livemax")
+BLOCKED_SECONDS = Counter(
+    "amqp_connection_blocked_seconds", "Time for which the broker held publishers back.")
 CONNECTION_LOSSES = Counter(
     "amqp_connection_losses", "Connections lost and attempts that failed, by cause.", ["cause"])
 ROUND_TRIP = Gauge(

@@ -198,6 +198,8 @@ def test_a_scenario_is_played_graded_and_reset(lab):
     [report] = lab.settings.reports_dir.glob("*-scenario-2/grade.json")
     grade = json.loads(report.read_text())["grade"]
     assert grade["score"] >= 95, json.dumps(grade, indent=2)
+    marks = requests.get(f"http://127.0.0.1:{lab.settings.grafana_port}/api/annotations", timeout=5).json()
+    assert {mark["tags"][1] for mark in marks} == {"injected", "mitigation", "submission", "graded"}
     assert {one.state for one in lab.stack.status()} == {"running"}
     _check_that_clean_leaves_nothing_of_ours_and_touches_nothing_else(lab)
 

@@ -4,9 +4,10 @@
 It is started as Grafana is, reads the same settings and provisioning files, and refuses to start on
 what Grafana would choke on, or would show as an empty panel. Of its API it serves what is asked of it
 here: /api/health, /api/datasources, /api/datasources/uid/<uid>/health, /api/search,
-/api/dashboards/uid/<uid> and /api/dashboards/home.
+/api/dashboards/uid/<uid>, /api/dashboards/home, and /api/annotations, to read and to write.
 """
 
+import base64
 import configparser
 import json
 import os
@@ -30,6 +31,7 @@ class Grafana:
 
     def __init__(self, environment: dict[str, str], config: Path):
         self._environment = environment
+        self.annotations: list[dict] = []
         self.settings = self._settings(config)
         folder = Path(environment["GF_PATHS_PROVISIONING"])
         self.datasources = {one["uid"]: one for one in self._entries(folder / "datasources", "datasources")}
@@ -106,6 +108,8 @@ class Grafana:
             return {"database": "ok", "version": "stand-in"}
         if path == "/api/datasources":
             return list(self.datasources.values())
+        if path == "/api/annotations":
+            return self.annotations
         if path == "/api/search":
             return [{"uid": uid, "title": one["title"]} for uid, one in self.dashboards.items()]
         if path == "/api/dashboards/home":
@@ -116,6 +120,16 @@ class Grafana:
         if match := re.fullmatch(r"/api/datasources/uid/([\w-]+)/health", path):
             return self._reached(match[1])
         return None
+
+    def annotate(self, authorization: str | None, annotation: dict) -> int:
+        """The status of a POST: only the admin may write, and an annotation needs time and text."""
+        password = self._environment.get("GF_SECURITY_ADMIN_PASSWORD", "admin")
+        if authorization != "Basic " + base64.b64encode(f"admin:{password}".encode()).decode():
+            return 401
+        if not isinstance(annotation.get("time"), int) or not annotation.get("text"):
+            return 400
+        self.annotations.append(annotation)
+        return 200
 
     def _reached(self, uid: str) -> dict | None:
         """Whether the data source answers from here, as Grafana would ask it."""
@@ -134,6 +148,14 @@ def serve(grafana: Grafana, host: str, port: int) -> None:
                 status = 404 if content is None else 200
             except OSError as error:
                 content, status = {"status": "ERROR", "message": str(error)}, 400
+            self._answer(status, content)
+
+        def do_POST(self):
+            annotation = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = self.path == "/api/annotations"
+            self._answer(grafana.annotate(self.headers["Authorization"], annotation) if known else 404, {})
+
+        def _answer(self, status: int, content) -> None:
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

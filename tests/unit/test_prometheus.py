@@ -10,6 +10,7 @@ import yaml
 
 from lab.settings import LabSettings
 from lab.stack.native.scraping import write_configuration, write_targets
+from prometheus import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "prometheus"
@@ -20,7 +21,8 @@ RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
 RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-SLOS = {slo["name"]: slo for slo in yaml.safe_load((FOLDER / "slo.yml").read_text())}
+PARAMETERS = yaml.safe_load((FOLDER / "slo.yml").read_text())
+SLOS = {slo["name"]: slo for slo in PARAMETERS["slos"]}
 PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
 
 # What the programs that are not ours expose: Prometheus itself, its Python client, and RabbitMQ's
@@ -28,19 +30,34 @@ PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
 FOREIGN_METRICS = {
     "up",
     "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
     "process_start_time_seconds",
     "rabbitmq_alarms_free_disk_space_watermark",
     "rabbitmq_alarms_memory_used_watermark",
+    "rabbitmq_channels",
+    "rabbitmq_connections",
+    "rabbitmq_connections_closed_total",
+    "rabbitmq_connections_opened_total",
     "rabbitmq_detailed_queue_consumers",
     "rabbitmq_detailed_queue_messages",
     "rabbitmq_detailed_queue_messages_ready",
     "rabbitmq_detailed_queue_messages_unacked",
     "rabbitmq_disk_space_available_bytes",
     "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_erlang_processes_used",
+    "rabbitmq_global_messages_acknowledged_total",
+    "rabbitmq_global_messages_confirmed_total",
     "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+    "rabbitmq_global_messages_delivered_total",
     "rabbitmq_global_messages_received_total",
+    "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_unroutable_dropped_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_process_open_fds",
     "rabbitmq_process_resident_memory_bytes",
     "rabbitmq_resident_memory_limit_bytes",
+    "toxiproxy_proxy_received_bytes_total",
+    "toxiproxy_proxy_sent_bytes_total",
 }
 SERIES_OF = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
 # Words of PromQL that no parenthesis need follow.
@@ -114,7 +131,7 @@ def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
         assert (tmp_path / "prometheus" / job["file_sd_configs"][0]["files"][0]).exists()
 
 
-@pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*RULE_FILES, generate.FILES["production"]], ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_promtool_accepts_the_rules(file):
     run("promtool", "check", "rules", "--lint-fatal", file)
 
@@ -163,19 +180,31 @@ def test_there_is_an_objective_for_each_promise():
 
 @pytest.mark.parametrize("slo", SLOS.values(), ids=SLOS)
 def test_objectives_are_complete_and_read_a_recording_rule(slo):
-    assert set(slo) == {"name", "title", "description", "query", "unit", "objective", "comparison"}
     assert slo["query"] in RECORDED
     assert slo["comparison"] in {"<=", ">="}
+    assert "$window" in slo["error_ratio"]
 
 
-def test_the_rules_use_the_objectives():
+def test_an_objective_and_its_error_budget_say_the_same():
     for name in ("availability", "success"):
-        assert SLOS[name]["objective"] == 0.99
+        assert SLOS[name]["objective"] == pytest.approx(1 - SLOS[name]["error_budget"])
     freshness = SLOS["freshness"]
     [late] = [rule["expr"] for rule in RULES if rule.get("record") == "queue:processing_late:bool"]
     assert late == f"{freshness['query']} > bool {freshness['objective']}"
-    burns = [alert["expr"] for alert in ALERTS if "slo" in alert["labels"]]
-    assert burns and all(expr.count("* 0.01") == 2 for expr in burns)
+
+
+@pytest.mark.parametrize("setting", generate.FILES)
+def test_the_rules_of_the_objectives_are_those_of_the_parameters(setting):
+    assert generate.FILES[setting].read_text() == generate.rules(setting), "run `make generate`"
+
+
+@pytest.mark.parametrize("setting", generate.FILES)
+def test_every_objective_has_a_page_and_a_ticket_that_look_at_two_windows(setting):
+    alerts = PARAMETERS["windows"][setting]["alerts"]
+    for name in SLOS:
+        assert {alert["severity"] for alert in alerts if name in alert["slos"]} == {"page", "ticket"}
+    for alert in alerts:
+        assert generate.seconds(alert["short"]) < generate.seconds(alert["long"]) < generate.seconds(PARAMETERS["windows"][setting]["budget"])
 
 
 # -- alerts and the runbook -----------------------------------------------------------------------

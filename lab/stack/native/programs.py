@@ -221,6 +221,7 @@ def _grafana(settings: LabSettings) -> Command:
     return Command([binary, *subcommand, *options], {
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
+        "GF_SECURITY_ADMIN_PASSWORD": settings.grafana_password,
         "GF_PATHS_DATA": str(folder),
         "GF_PATHS_LOGS": str(folder / "log"),
         "GF_PATHS_PLUGINS": str(folder / "plugins"),
