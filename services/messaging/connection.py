@@ -1,5 +1,6 @@
 """One AMQP connection that is kept: it connects, declares the topology, probes, and reconnects."""
 
+import functools
 import logging
 import random
 import time
@@ -134,7 +135,16 @@ class Link:
         metrics.CONNECTIONS_OPEN.set(1)
         log.info("broker connected", extra={"host": self._parameters.host, "port": self._parameters.port})
         self._connection.channel(on_open_callback=_Probe)
+        self._count_bytes(self._connection, 0, 0)
         self._on_ready(channel)
+
+    def _count_bytes(self, connection: BaseConnection, sent: int, received: int) -> None:
+        """Add what crossed the connection since it had sent and received that much; the rest once it is closed."""
+        metrics.SENT_BYTES.inc(connection.bytes_sent - sent)
+        metrics.RECEIVED_BYTES.inc(connection.bytes_received - received)
+        if not connection.is_closed:
+            self.ioloop.call_later(PROBE_INTERVAL_SECONDS, functools.partial(
+                self._count_bytes, connection, connection.bytes_sent, connection.bytes_received))
 
     def _channel_closed(self, channel: Channel, reason: Exception) -> None:
         # A channel that the broker closed (a wrong declaration, say) is of no use: start afresh.

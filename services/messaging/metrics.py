@@ -21,6 +21,8 @@ CONNECTIONS_OPEN = Gauge(
 CONNECTION_BLOCKED = Gauge(
     "amqp_connection_blocked", "1 while the broker holds publishers back (memory or disk alarm).",
     multiprocess_mode="livemax")
+SENT_BYTES = Counter("amqp_sent_bytes", "Bytes sent to the broker, over whatever link.")
+RECEIVED_BYTES = Counter("amqp_received_bytes", "Bytes received from the broker, over whatever link.")
 BLOCKED_SECONDS = Counter(
     "amqp_connection_blocked_seconds", "Time for which the broker held publishers back.")
 CONNECTION_LOSSES = Counter(

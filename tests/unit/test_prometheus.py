@@ -30,6 +30,7 @@ PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
 FOREIGN_METRICS = {
     "up",
     "process_cpu_seconds_total",
+    "process_open_fds",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
     "rabbitmq_alarms_free_disk_space_watermark",
@@ -56,8 +57,6 @@ FOREIGN_METRICS = {
     "rabbitmq_process_open_fds",
     "rabbitmq_process_resident_memory_bytes",
     "rabbitmq_resident_memory_limit_bytes",
-    "toxiproxy_proxy_received_bytes_total",
-    "toxiproxy_proxy_sent_bytes_total",
 }
 SERIES_OF = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
 # Words of PromQL that no parenthesis need follow.
