@@ -228,7 +228,7 @@ class Worker:
                 self._ack([delivery])
             elif outcome is not Outcome.UNKNOWN:
                 log.error("republish refused, will try again", extra={
-                    "message_id": delivery.message_id, "outcome": outcome.value,
+                    "message_id": delivery.message_id, "attempt": delivery.attempt, "outcome": outcome.value,
                     "exchange": exchange, "routing_key": routing_key})
                 self._link.ioloop.call_later(REPUBLISH_DELAY_SECONDS, functools.partial(
                     self._republish, delivery, exchange, routing_key, headers))

@@ -24,6 +24,7 @@ BACKOFF_CAP_SECONDS = 5.0
 STABLE_SECONDS = BACKOFF_CAP_SECONDS
 PROBE_INTERVAL_SECONDS = 2.0
 BLOCKED_INTERVAL_SECONDS = 1.0
+SLOW_ROUND_TRIP_SECONDS = 0.25  # worth a line in the log; a few milliseconds are usual
 # How long the broker may take to say goodbye; over a dead link it never does.
 CLOSE_SECONDS = 3.0
 
@@ -133,6 +134,7 @@ class Link:
     def _become_ready(self, channel: Channel) -> None:
         self._ready_since, self.last_error = time.monotonic(), None
         metrics.CONNECTIONS_OPEN.set(1)
+        metrics.CONNECTIONS_ESTABLISHED.inc()
         log.info("broker connected", extra={"host": self._parameters.host, "port": self._parameters.port})
         self._connection.channel(on_open_callback=_Probe)
         self._count_bytes(self._connection, 0, 0)
@@ -223,8 +225,10 @@ class _Probe:
         self._channel.connection.ioloop.call_later(PROBE_INTERVAL_SECONDS, self._tick)
 
     def _answered(self, _frame) -> None:
-        metrics.ROUND_TRIP.set(time.monotonic() - self._asked_at)
-        self._asked_at = None
+        seconds, self._asked_at = time.monotonic() - self._asked_at, None
+        metrics.ROUND_TRIP.set(seconds)
+        if seconds > SLOW_ROUND_TRIP_SECONDS:
+            log.warning("broker answers late", extra={"round_trip_seconds": round(seconds, 3)})
 
 
 def _cause(error: BaseException) -> str:

@@ -18,6 +18,8 @@ def from_zero(counter: Counter, values: Iterable) -> Counter:
 CONNECTIONS_OPEN = Gauge(
     "amqp_connections_open", "Connections to the broker that are ready for work.",
     multiprocess_mode="livesum")
+CONNECTIONS_ESTABLISHED = Counter(
+    "amqp_connections_established", "Connections to the broker that became ready for work.")
 CONNECTION_BLOCKED = Gauge(
     "amqp_connection_blocked", "1 while the broker holds publishers back (memory or disk alarm).",
     multiprocess_mode="livemax")

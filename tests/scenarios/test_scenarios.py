@@ -16,6 +16,7 @@ from lab.faults.toxics import toxiproxy
 from lab.grading.rubric import Grade
 from lab.stack.baseline import Management
 from tests.conftest import Lab, private_lab, wait_until
+from tests.scenarios import proof
 
 NUMBERS = sorted(scenarios.folders())
 SEED = 3
@@ -94,6 +95,7 @@ def test_the_answer_of_another_scenario_never_passes(played: Play):
 
 def test_the_oracle_scores_at_least_95_and_the_lab_is_reset(played: Play):
     settings_before = dotenv_values(stream=StringIO(played.run.settings_before))
+    injected_at = played.run.injected_at
     for command in played.scenario.oracle.commands:
         played.lab.command(*command.split())
     truth = played.scenario.truth
@@ -108,6 +110,9 @@ def test_the_oracle_scores_at_least_95_and_the_lab_is_reset(played: Play):
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") == page.count('class="curve" points="2') == 3  # each objective, with its values
     _check_baseline(played, settings_before)
+    wait_until(lambda: not played.lab.prometheus.firing_alerts(), 240, "an end of the alerts")
+    proof.note(str(played.scenario.number), played.scenario.title, proof.fired(played.lab.prometheus, injected_at),
+               played.scenario.alerts)
 
 
 def _check_baseline(played: Play, settings_before: dict) -> None:

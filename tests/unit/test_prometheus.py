@@ -49,6 +49,8 @@ FOREIGN_METRICS = {
     "rabbitmq_global_messages_acknowledged_total",
     "rabbitmq_global_messages_confirmed_total",
     "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+    "rabbitmq_global_messages_dead_lettered_expired_total",
+    "rabbitmq_global_messages_dead_lettered_maxlen_total",
     "rabbitmq_global_messages_delivered_total",
     "rabbitmq_global_messages_received_total",
     "rabbitmq_global_messages_redelivered_total",
@@ -168,6 +170,12 @@ def test_metrics_are_found_in_queries(query, expected):
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + runbook_queries())
 def test_every_metric_that_is_asked_for_exists(query):
     assert metrics_in(query) <= own_metrics() | FOREIGN_METRICS | RECORDED
+
+
+def test_the_runbook_explains_every_metric_of_ours():
+    table = RUNBOOK.partition("\n## Metrics\n")[2]
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
+    assert explained == {re.sub(r"_(bucket|count|sum)$", "", name) for name in own_metrics()}
 
 
 # -- objectives -----------------------------------------------------------------------------------
