@@ -1,12 +1,21 @@
 """Asks Prometheus. https://prometheus.io/docs/prometheus/latest/querying/api/"""
 
 import math
+from dataclasses import dataclass
 
 import requests
 
 from lab.errors import LabError
 
 TIMEOUT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Series:
+    """One result over time: (Unix time in seconds, value), without those that are no number."""
+
+    labels: dict
+    points: list[tuple[float, float]]
 
 
 class Prometheus:
@@ -22,11 +31,16 @@ class Prometheus:
 
     def series(self, query: str, start: float, end: float, step: float = 2.0) -> list[tuple[float, float]]:
         """(Unix time, value) pairs of a query with one result; times are in seconds."""
-        result = self._ask("query_range", query=query, start=start, end=end, step=step)
-        if not result:
-            return []
-        pairs = ((time, _number(text)) for time, text in result[0]["values"])
-        return [(time, value) for time, value in pairs if value is not None]
+        found = self.range(query, start, end, step)
+        return found[0].points if found else []
+
+    def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
+        """Every result of a query over time, `step` seconds apart; those without any number are left out."""
+        found = []
+        for result in self._ask("query_range", query=query, start=start, end=end, step=step):
+            pairs = ((time, _number(text)) for time, text in result["values"])
+            found.append(Series(result["metric"], [(time, value) for time, value in pairs if value is not None]))
+        return [series for series in found if series.points]
 
     def vector(self, query: str) -> list[tuple[dict, float]]:
         """(labels, value) of every result."""

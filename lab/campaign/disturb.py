@@ -11,11 +11,9 @@ from lab.errors import LabError
 from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Stack
-from lab.stack.baseline import Management
+from lab.stack.baseline import USUAL_MEMORY, Management, set_memory_watermark
 
-# The share of the machine's memory above which RabbitMQ blocks publishers; 0.4 is its default up to 3.x.
-# https://www.rabbitmq.com/docs/memory#configuring-threshold
-NO_MEMORY, USUAL_MEMORY = "0.0000001", "0.4"
+NO_MEMORY = "0.0000001"  # the broker uses more
 
 
 class Disturber:
@@ -73,9 +71,3 @@ class Disturber:
                 toxiproxy(self._stack).get_proxy(disturbance.target).enable()
             case "memory-alarm":
                 set_memory_watermark(self._stack, USUAL_MEMORY)
-
-
-def set_memory_watermark(stack: Stack, share: str) -> None:
-    """Raises LabError where the broker does not take it: it may be down."""
-    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", "set_vm_memory_high_watermark", share]):
-        raise LabError("the broker does not take another memory watermark")

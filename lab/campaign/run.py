@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.campaign import plan
 from lab.campaign.checker import History, Verdict, check
-from lab.campaign.disturb import USUAL_MEMORY, Disturber, set_memory_watermark
+from lab.campaign.disturb import Disturber
 from lab.campaign.ledgers import Recorder, drain, take_dead_letters
 from lab.campaign.poison import Poisoner
 from lab.engine import reset
@@ -58,7 +58,7 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> 
     disturber = Disturber(settings, stack, disturbances)
     disturber.run()
     started = time.monotonic()
-    heal(settings, stack)
+    reset.heal(settings, stack, lambda _line: None)
     healed_seconds = time.monotonic() - started
     poisoner.stop()
     stack.stop("traffic")
@@ -66,12 +66,6 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress) -> 
     result = Result(seed, disturbances, disturber.troubles, round(healed_seconds, 1), check(history))
     _keep(settings, result, history)
     return result
-
-
-def heal(settings: LabSettings, stack: Stack) -> None:
-    """Undo whatever is still wrong, as an operator would: nothing is purged, nothing is deleted."""
-    reset.heal(settings, stack, lambda _line: None)
-    set_memory_watermark(stack, USUAL_MEMORY)
 
 
 def _keep(settings: LabSettings, result: Result, history: History) -> None:

@@ -9,7 +9,7 @@ from lab import stack as stacks
 from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management, apply_broker
+from lab.stack.baseline import Management, apply_broker, apply_limits
 
 # Exchange and queue; without these, messages or dead letters have nowhere to go.
 BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
@@ -48,6 +48,9 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
         # The services could not become healthy over a broken link.
         stack.start("toxiproxy")
         _reset_links(stack)
+        # Nor with a broker that blocks them.
+        stack.start("rabbitmq")
+        apply_limits(stack)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)

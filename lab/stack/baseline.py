@@ -13,9 +13,15 @@ from urllib3.util import Retry
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
+from lab.stack.base import Stack
 
 TIMEOUT_SECONDS = 8
 READ_RETRIES = 3
+
+# As rabbitmq/sre-lab.conf has them: the share of the memory and the free disk at which publishers are blocked.
+# https://www.rabbitmq.com/docs/memory#configuring-threshold
+USUAL_MEMORY = "0.4"
+USUAL_DISK = "50MB"
 
 # Both forms of the stack have the same: the container loads this file when it first boots.
 POLICIES = {policy.pop("name"): policy for policy in json.loads(
@@ -61,3 +67,22 @@ def apply_broker(settings: LabSettings) -> None:
                 management.call("DELETE", kind, "/", policy["name"], missing_ok=True)
     for name, policy in POLICIES.items():
         management.call("PUT", "policies", "/", name, **policy)
+
+
+def apply_limits(stack: Stack) -> None:
+    """Bring the limits of memory and disk to the baseline; what they are now, nothing tells at once.
+
+    Raises LabError where the broker is down.
+    """
+    set_memory_watermark(stack, USUAL_MEMORY)
+    _control(stack, "set_disk_free_limit", USUAL_DISK)
+
+
+def set_memory_watermark(stack: Stack, share: str) -> None:
+    """`share` of the memory above which the broker blocks publishers. Raises LabError where it is down."""
+    _control(stack, "set_vm_memory_high_watermark", share)
+
+
+def _control(stack: Stack, *arguments: str) -> None:
+    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments]):
+        raise LabError(f"the broker does not do `rabbitmqctl {' '.join(arguments)}`: `lab logs rabbitmq`")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from dashboards.queries import fill_in, panels, variable_values
 from lab.faults import Fault
 from lab.faults.importer import Importer
 from lab.faults.toxics import Toxic
@@ -72,7 +73,6 @@ def healthy(tmp_path_factory) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one["uid"])
 def test_every_query_of_every_panel_has_data(healthy: Lab, dashboard):
-    from dashboards.queries import fill_in, panels, variable_values
     values = variable_values(dashboard, healthy.prometheus) | {"__rate_interval": "10s"}
     for panel in panels(dashboard):
         for target in panel["targets"]:

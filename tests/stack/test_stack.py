@@ -216,6 +216,7 @@ def test_reset_brings_back_the_baseline_whatever_was_done(lab):
     for command in (
             "scale consumer 3", "kill prometheus", "pause producer", "stop traffic",
             "exec rabbitmq rabbitmqctl delete_queue messages.dlq", "exec rabbitmq rabbitmqctl add_user bob bob",
+            "exec rabbitmq rabbitmqctl set_vm_memory_high_watermark absolute 1MB",
             "exec rabbitmq rabbitmqctl set_policy drop ^messages$ {\"max-length\":1} --priority 10"):
         lab.command(*command.split())
     server = toxiproxy(lab.stack)
