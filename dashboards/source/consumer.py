@@ -22,9 +22,10 @@ def build():
                       Value("success", "consumer:messages:success_ratio_rate30s", "percentunit", below(0.999, 0.99), 1)),
                 stats("Processing lag", "How far processing is behind publishing while messages wait.",
                       Value("lag", "queue:processing_lag_seconds:max", "s", above(5, 10), 1)),
-                stats("In flight of prefetch", "Messages at the consumers, of those that the prefetch allows. Near 100 % while the "
+                stats("Unacked of prefetch", "What the broker has sent and got no ack for, of what the prefetch allows. Near 100 % while the "
                       "consumers idle: the prefetch is too small for the link.",
-                      Value("in flight", f'sum(messages_in_flight{{job="consumer", {OF}}}) / sum(consumer_prefetch{{{OF}}})', "percentunit", above(0.8, 0.95), 0)),
+                      Value("unacked", f'sum(rabbitmq_detailed_queue_messages_unacked{{queue="messages"}}) / sum(consumer_prefetch{{{OF}}})',
+                            "percentunit", above(0.8, 0.95), 0)),
                 stats("Since the last success", "Time since any of them processed a message with success.",
                       Value("age", f"time() - max(last_success_timestamp_seconds{{{OF}}})", "s", above(5, 30), 0)),
             ]),
@@ -53,9 +54,11 @@ def build():
                       stacked=True, to="rabbitmq"),
             ]),
             ("Deliveries", [
-                graph("In flight and prefetch", "Messages delivered and not acked, and how many the broker may send to each.", "none",
+                graph("In flight and unacked", "At each consumer, and by the broker's count: what the broker has sent and a consumer has not got "
+                      "is on its way. The broker sends no more than the prefetch allows.", "none",
                       Query(f'messages_in_flight{{job="consumer", {OF}}}', "{{instance_name}}"),
-                      Query(f"max(consumer_prefetch{{{OF}}})", "prefetch of one")),
+                      Query('sum(rabbitmq_detailed_queue_messages_unacked{queue="messages"})', "unacked"),
+                      Query(f"sum(consumer_prefetch{{{OF}}})", "prefetch of all")),
                 graph("Redeliveries", "Deliveries that the broker had made before: a consumer died, or its link broke, before the ack.", "mps",
                       Query(rate("messages_redelivered_total", "instance_name"), "{{instance_name}}")),
                 graph("AMQP round trip", "Time of an AMQP request that changes nothing and its reply, over the consumers' link.", "s",

@@ -9,7 +9,7 @@ from lab import stack as stacks
 from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management, apply_broker, apply_limits
+from lab.stack.baseline import Management, apply_broker, apply_exporter, apply_limits
 
 # Exchange and queue; without these, messages or dead letters have nowhere to go.
 BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
@@ -51,6 +51,7 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
         # Nor with a broker that blocks them.
         stack.start("rabbitmq")
         apply_limits(stack)
+        apply_exporter(settings, stack)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)

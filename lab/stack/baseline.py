@@ -22,6 +22,7 @@ READ_RETRIES = 3
 # https://www.rabbitmq.com/docs/memory#configuring-threshold
 USUAL_MEMORY = "0.4"
 USUAL_DISK = "50MB"
+EXPORTER = "rabbitmq_prometheus"
 
 # Both forms of the stack have the same: the container loads this file when it first boots.
 POLICIES = {policy.pop("name"): policy for policy in json.loads(
@@ -76,6 +77,13 @@ def apply_limits(stack: Stack) -> None:
     """
     set_memory_watermark(stack, USUAL_MEMORY)
     _control(stack, "set_disk_free_limit", USUAL_DISK)
+
+
+def apply_exporter(settings: LabSettings, stack: Stack) -> None:
+    """Let the broker serve its metrics. Raises LabError where it does not take that."""
+    [node] = Management(settings).call("GET", "nodes")
+    if EXPORTER not in node["enabled_plugins"] and stack.run_in("rabbitmq", ["rabbitmq-plugins", "--quiet", "enable", EXPORTER]):
+        raise LabError(f"the broker does not enable {EXPORTER}: `lab logs rabbitmq`")
 
 
 def set_memory_watermark(stack: Stack, share: str) -> None:

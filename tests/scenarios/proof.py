@@ -42,6 +42,16 @@ def fired(prometheus: Prometheus, since: float) -> dict[str, float]:
     return seen
 
 
+def firing(prometheus: Prometheus) -> set[str]:
+    """Every alert that fires now."""
+    return {name_of(alert["labels"]) for alert in prometheus.firing_alerts()}
+
+
+def only_slow_burns(prometheus: Prometheus) -> bool:
+    """Whether all that still fires is what remembers a fault that is over."""
+    return all(SLOW in name for name in firing(prometheus))
+
+
 def note(key: str, title: str, seen: dict[str, float], expected: list[str]) -> None:
     """Keep it for the table; `key` is the column's head."""
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -102,19 +102,15 @@ def test_the_alerts_fire_in_time_and_are_over_when_the_fault_is(healthy: Lab, ke
         wait_until(lambda alert=alert: alert in seen(), began[key] + seconds - time.time(), alert)
     healthy.env_file.write_text(settings_before)
     healthy.command("reset")
-    wait_until(lambda: all(proof.SLOW in name for name in firing(healthy)), RESOLVED_SECONDS, "an end of the alerts")
+    wait_until(lambda: proof.only_slow_burns(prometheus), RESOLVED_SECONDS, "an end of the alerts")
     proof.note(key, case.title, seen(), list(case.alerts))
-
-
-def firing(lab: Lab) -> set[str]:
-    return {proof.name_of(alert["labels"]) for alert in lab.prometheus.firing_alerts()}
 
 
 def test_slow_burns_come_and_go(healthy: Lab):
     seen = {name + proof.SLOW: proof.fired(healthy.prometheus, began[key]).get(name + proof.SLOW)
             for name, key in SLOW_BURNS.items()}
     assert None not in seen.values(), seen
-    wait_until(lambda: not firing(healthy), RESOLVED_SECONDS, "an end of the slow burns")
+    wait_until(lambda: not healthy.prometheus.firing_alerts(), RESOLVED_SECONDS, "an end of the slow burns")
     proof.note("F", "afterwards, from what A, B and D have spent (seconds since then)", seen, list(seen))
 
 

@@ -110,7 +110,7 @@ def test_the_oracle_scores_at_least_95_and_the_lab_is_reset(played: Play):
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") == page.count('class="curve" points="2') == 3  # each objective, with its values
     _check_baseline(played, settings_before)
-    wait_until(lambda: not played.lab.prometheus.firing_alerts(), 240, "an end of the alerts")
+    wait_until(lambda: proof.only_slow_burns(played.lab.prometheus), 120, "an end of the alerts")
     proof.note(str(played.scenario.number), played.scenario.title, proof.fired(played.lab.prometheus, injected_at),
                played.scenario.alerts)
 

@@ -11,6 +11,7 @@ import yaml
 from lab.settings import LabSettings
 from lab.stack.native.scraping import write_configuration, write_targets
 from prometheus import generate
+from tests.scenarios import proof
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "prometheus"
@@ -265,3 +266,31 @@ def test_scenarios_expect_alerts_that_exist():
     expected = {alert for file in (ROOT / "scenarios").glob("*/scenario.yaml")
                 for alert in yaml.safe_load(file.read_text()).get("alerts", [])}
     assert expected <= {alert["alert"] for alert in ALERTS}
+
+
+# -- the proof table ------------------------------------------------------------------------------
+
+
+def proof_table() -> dict[str, dict[str, str]]:
+    """alert → column → cell of prometheus/ALERTS.md."""
+    head, _line, *rows = [[cell.strip() for cell in line.strip("|").split("|")]
+                          for line in proof.TABLE.read_text().splitlines() if line.startswith("|")]
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_the_table_has_every_alert_and_a_fault_that_raised_it():
+    table = proof_table()
+    assert list(table) == proof.alerts(), "run the tests of tests/scenarios, then `python -m tests.scenarios.proof`"
+    assert [alert for alert, cells in table.items() if not any(cells.values())] == []
+
+
+def test_the_table_has_every_scenario_with_the_alerts_that_it_promises():
+    table = proof_table()
+    for file in (ROOT / "scenarios").glob("*/scenario.yaml"):
+        for alert in yaml.safe_load(file.read_text())["alerts"]:
+            assert table[alert][str(int(file.parent.name[:2]))].startswith("**"), (file, alert)
+
+
+def test_no_page_is_silent_in_every_scenario():
+    for alert in PAGES:
+        assert any(seconds for column, seconds in proof_table()[alert["alert"]].items() if column.isdigit()), alert["alert"]
