@@ -87,7 +87,7 @@ campaign: ## break the system at random, RUNS times from SEED on; check that not
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)
 
 test: ## run all tests; they need the programs of the native stack
-	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 2 --dist loadgroup
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 2
 
 benchmark: ## measure the services against their peers, or only FIGURES="produce drain"
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m benchmarks $(FIGURES)

@@ -70,7 +70,8 @@ def stats(title: str, description: str, *values: Value, to: str | None = None, w
              .unit(values[0].unit).thresholds(_thresholds(values[0].limits)))
     if values[0].decimals is not None:
         panel.decimals(values[0].decimals)
-    _ask(panel, [Query(value.expr, value.name) for value in values])
+    # Of several numbers, only what is there now: the last one that ever was would look well when its source is down.
+    _ask(panel, [Query(value.expr, value.name) for value in values], instant=len(values) > 1)
     for value in values[1:]:
         panel.override_by_name(value.name, _override(value))
     return _linked(panel, to)
@@ -152,10 +153,10 @@ def dashboard(name: str, title: str, description: str, rows: Sequence[tuple[str,
     return made
 
 
-def _ask(panel, queries: Sequence[Query]) -> None:
+def _ask(panel, queries: Sequence[Query], instant: bool = False) -> None:
     for letter, query in zip(ascii_uppercase, queries, strict=False):
-        panel.with_target(prometheus.Dataquery().ref_id(letter).datasource(DATASOURCE).expr(query.expr)
-                          .legend_format(query.name).range())
+        target = prometheus.Dataquery().ref_id(letter).datasource(DATASOURCE).expr(query.expr).legend_format(query.name)
+        panel.with_target(target.instant() if instant else target.range())
 
 
 def _thresholds(limits: Sequence[models.Threshold]) -> builders.ThresholdsConfig:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from dashboards.queries import fill_in, variable_values
@@ -86,7 +88,8 @@ def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
            'stroke="#25282e"/>')
     yield _text(box.x + 8, box.y + 19, panel["title"], size=13, weight=500)
     series = [(_name(target["legendFormat"], one.labels), one)
-              for target in panel["targets"] for one in ask(target["expr"])]
+              for target in panel["targets"] for one in ask(target["expr"])
+              if not target.get("instant") or one.points[-1][0] > moment.end - 2 * moment.step]
     inner = Box(box.x + 8, box.y + 30, box.width - 16, box.height - 38)
     if not series:
         yield _text(box.x + box.width / 2, box.y + box.height / 2, "No data", FAINT, anchor="middle")
@@ -232,12 +235,13 @@ def _clock(plot: Box, moment: Moment) -> Iterator[str]:
 
 def _legend(entries: list[tuple[str, str, str]], box: Box) -> Iterator[str]:
     x, y = box.x, box.y + box.height - 18
-    for name, color, value in entries:
+    for number, (name, color, value) in enumerate(entries):
         label = f"{name}  {value}".strip()
-        if x > box.x and x + 22 + len(label) * 6.2 > box.x + box.width:
+        if x > box.x and x + 60 + len(label) * 6.2 > box.x + box.width:
+            if y > box.y + box.height - 16:  # two lines; Grafana would scroll
+                yield _text(x, y, f"+ {len(entries) - number} more", FAINT, size=11)
+                return
             x, y = box.x, y + 16
-            if y > box.y + box.height:
-                return  # two lines: of more, Grafana would show a part and scroll
         yield f'<path d="M{x:.1f} {y - 4:.1f}h12" stroke="{color}" stroke-width="3"/>'
         yield _text(x + 16, y, label, size=11)
         x += 30 + len(label) * 6.2
@@ -253,11 +257,11 @@ def _states(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Mom
     for index, (name, one) in enumerate(series):
         y = plot.y + line * index
         yield _text(plot.x - 8, y + line / 2 + 4, name, size=11, anchor="end")
-        for at, value in one.points:
-            x = moment.x(at, plot)
-            width = min(moment.step / (moment.end - moment.start) * plot.width, plot.x + plot.width - x) + 0.3
-            if width > 0:
-                yield (f'<rect x="{x:.1f}" y="{y + line * 0.1:.1f}" width="{width:.1f}" height="{line * 0.8:.1f}" '
+        for run in _runs(one.points, moment.step):
+            for value, same in groupby(run, key=itemgetter(1)):
+                times = [at for at, _value in same]
+                x, end = moment.x(times[0], plot), moment.x(min(times[-1] + moment.step, moment.end), plot)
+                yield (f'<rect x="{x:.1f}" y="{y + line * 0.1:.1f}" width="{end - x:.1f}" height="{line * 0.8:.1f}" '
                        f'fill="{COLORS[words[str(int(value))]["color"]]}"/>')
     yield from _clock(plot, moment)
     yield from _legend([(word["text"], COLORS[word["color"]], "") for word in words.values()], box)

@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 import requests
 from dotenv import dotenv_values
+from xdist.scheduler import LoadFileScheduling
 
 from lab import settings as lab_settings
 from lab import stack as stacks
@@ -28,18 +29,22 @@ from lab.stack.base import Stack
 from tests.standins import engine
 
 CONSUMER_PORTS = 10
+NEED_DOCKER = ("tests/compose/", "tests/stack/")
 
 # The same examples in every run: what failed once fails again, and a slow machine fails nothing.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one process runs when there are several: all of a file, as its tests share a lab."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+class TogetherByFile(LoadFileScheduling):
+    """Of several processes, one runs all of a file, as its tests share a lab; and one all that shares a Docker engine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "docker" if nodeid.startswith(NEED_DOCKER) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> TogetherByFile:
+    return TogetherByFile(config, log)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:

@@ -27,7 +27,7 @@ def build():
                       Value("unacked", f'sum(rabbitmq_detailed_queue_messages_unacked{{queue="messages"}}) / sum(consumer_prefetch{{{OF}}})',
                             "percentunit", above(0.8, 0.95), 0)),
                 stats("Since the last success", "Time since any of them processed a message with success.",
-                      Value("age", f"time() - max(last_success_timestamp_seconds{{{OF}}})", "s", above(5, 30), 0)),
+                      Value("age", f"time() - max(last_success_timestamp_seconds{{{OF}}} > 0)", "s", above(5, 30), 0)),
             ]),
             ("Work", [
                 graph("Processed, by consumer", "One that does less than the others is slow, or gets too little.", "mps",

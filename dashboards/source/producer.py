@@ -23,7 +23,7 @@ def build():
                 stats("Time to answer, p99", "Of /produce and /batch-produce; it includes the broker's confirm.",
                       Value("p99", QUANTILE.format(0.99, "", "http_request_duration_seconds", PRODUCE), "s", above(0.25, 1))),
                 stats("Connections", "To the broker, ready for work: one for each worker process.",
-                      Value("connections", 'sum(amqp_connections_open{job="producer"})', "none", below(2, 1))),
+                      Value("connections", 'sum(amqp_connections_open{job="producer"}) or vector(0)', "none", below(2, 1))),
                 stats("Blocked by the broker", "1 while the broker's memory or disk alarm holds publishers back.",
                       Value("blocked", 'max(amqp_connection_blocked{job="producer"})', "none", above(1))),
             ]),

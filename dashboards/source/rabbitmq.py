@@ -18,9 +18,9 @@ def build():
             ("At a glance", [
                 stats("Up", "Whether the broker answers its scrapes.", Value("up", 'sum(up{job="rabbitmq"})', "none", below(1))),
                 stats("Connections", "Of all clients, each worker process and each consumer having one.",
-                      Value("connections", "sum(rabbitmq_connections)", "none", below(1))),
+                      Value("connections", "sum(rabbitmq_connections) or vector(0)", "none", below(1))),
                 stats("Consumers of the queue", "Consumers on queue messages.",
-                      Value("consumers", 'sum(rabbitmq_detailed_queue_consumers{queue="messages"})', "none", below(1))),
+                      Value("consumers", 'sum(rabbitmq_detailed_queue_consumers{queue="messages"}) or vector(0)', "none", below(1))),
                 stats("Messages that wait", "Ready in queue messages: nobody has taken them yet.",
                       Value("ready", 'sum(rabbitmq_detailed_queue_messages_ready{queue="messages"})', "none", above(50, 200))),
                 stats("Dead letters", "In messages.dlq, with the reason in their headers.",

@@ -16,8 +16,6 @@ from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
 from tests.conftest import Lab, free_ports, private_lab, wait_until
 
-pytestmark = pytest.mark.xdist_group("docker")  # one engine for all
-
 PROJECT = "sre-lab-test-clone"
 # Both versions of Compose, where both are there.
 COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}

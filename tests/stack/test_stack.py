@@ -15,8 +15,6 @@ from lab.stack.base import Status
 from lab.stack.baseline import Management
 from tests.conftest import Lab, metric, private_lab, wait_until
 
-pytestmark = pytest.mark.xdist_group("docker")  # one engine for all
-
 
 @pytest.fixture(scope="module", params=["native", "compose"])
 def running_lab(request, tmp_path_factory) -> Iterator[Lab]:
