@@ -84,6 +84,8 @@ def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
     if panel["type"] == "row":
         yield _text(box.x, box.y + 20, panel["title"], size=14, weight=600)
         return
+    if panel["type"] not in KINDS:
+        raise LabError(f"{panel['title']}: no picture can be drawn of a panel of type {panel['type']}")
     yield (f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="2" fill="{PANEL}" '
            'stroke="#25282e"/>')
     yield _text(box.x + 8, box.y + 19, panel["title"], size=13, weight=500)
@@ -94,7 +96,7 @@ def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
     if not series:
         yield _text(box.x + box.width / 2, box.y + box.height / 2, "No data", FAINT, anchor="middle")
         return
-    yield from {"stat": _stat, "timeseries": _graph, "state-timeline": _states}[panel["type"]](panel, series, inner, moment)
+    yield from KINDS[panel["type"]](panel, series, inner, moment)
 
 
 def _name(legend: str, labels: dict) -> str:
@@ -261,10 +263,14 @@ def _states(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Mom
             for value, same in groupby(run, key=itemgetter(1)):
                 times = [at for at, _value in same]
                 x, end = moment.x(times[0], plot), moment.x(min(times[-1] + moment.step, moment.end), plot)
+                color = COLORS[words[str(int(value))]["color"]] if str(int(value)) in words else FAINT
                 yield (f'<rect x="{x:.1f}" y="{y + line * 0.1:.1f}" width="{end - x:.1f}" height="{line * 0.8:.1f}" '
-                       f'fill="{COLORS[words[str(int(value))]["color"]]}"/>')
+                       f'fill="{color}"/>')
     yield from _clock(plot, moment)
     yield from _legend([(word["text"], COLORS[word["color"]], "") for word in words.values()], box)
+
+
+KINDS = {"stat": _stat, "timeseries": _graph, "state-timeline": _states}
 
 
 # -- strokes --------------------------------------------------------------------------------------
@@ -272,7 +278,7 @@ def _states(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Mom
 
 def _text(x: float, y: float, content: str, color: str = INK, size: float = 12, anchor: str = "start", weight: int = 400) -> str:
     return (f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" font-size="{size:.0f}" text-anchor="{anchor}" '
-            f'font-weight="{weight}">{escape(content)}</text>')
+            f'font-weight="{weight}">{escape("".join(filter(str.isprintable, content)))}</text>')
 
 
 def _path(points: list[tuple[float, float]]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from lab.errors import LabError
 from lab.prometheus import Prometheus
 
 
@@ -11,11 +12,11 @@ def panels(dashboard: dict) -> list[dict]:
 
 
 def fill_in(expr: str, values: dict[str, str]) -> str:
-    """With `$name` and `${name}` replaced. Raises ValueError for a variable that nobody knows."""
+    """With `$name` and `${name}` replaced. Raises LabError for a variable that nobody knows."""
     def value(match: re.Match) -> str:
         name = match[1] or match[2]
         if name not in values:
-            raise ValueError(f"${name} is not known, in {expr}")
+            raise LabError(f"${name} is not known, in {expr}")
         return values[name]
 
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", value, expr)

@@ -8,6 +8,7 @@ import pytest
 from dashboards.picture import Moment, draw
 from dashboards.queries import fill_in
 from dashboards.units import shown
+from lab.errors import LabError
 from lab.prometheus import Series
 from lab.settings import ROOT
 
@@ -37,7 +38,7 @@ def texts(svg: str) -> list[str]:
 def test_every_panel_is_drawn(file):
     dashboard = json.loads(file.read_text())
     points = [(MOMENT.start + 2.5 * index, float(index % 2)) for index in range(241) if not 40 < index < 60]
-    found = texts(draw(dashboard, Answers(Series({"job": "<producer> & co"}, points)), MOMENT))
+    found = texts(draw(dashboard, Answers(Series({"job": "<producer> & \x00co"}, points)), MOMENT))
     assert {panel["title"] for panel in dashboard["panels"]} <= set(found)
     assert "No data" not in found
     assert any("not by Grafana" in text for text in found)
@@ -50,10 +51,17 @@ def test_no_data_is_said(file):
     assert texts(draw(dashboard, Answers(), MOMENT)).count("No data") == len(panels)
 
 
+def test_a_panel_that_nobody_can_draw_is_named():
+    dashboard = json.loads(FILES[0].read_text())
+    dashboard["panels"][1]["type"] = "geomap"
+    with pytest.raises(LabError, match=f"{dashboard['panels'][1]['title']}: .*geomap"):
+        draw(dashboard, Answers(), MOMENT)
+
+
 def test_variables_are_filled_in():
     assert fill_in('rate(a{b=~"$b"}[$__rate_interval]) + ${b}', {"b": "x|y", "__rate_interval": "10s"}) == \
         'rate(a{b=~"x|y"}[10s]) + x|y'
-    with pytest.raises(ValueError, match=r"\$gone"):
+    with pytest.raises(LabError, match=r"\$gone"):
         fill_in("$gone", {})
 
 
