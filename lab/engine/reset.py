@@ -51,7 +51,7 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
         # Nor with a broker that blocks them.
         stack.start("rabbitmq")
         apply_limits(stack)
-        apply_exporter(settings, stack)
+        apply_exporter(stack)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)
