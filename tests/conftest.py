@@ -5,6 +5,7 @@ import pty
 import random
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,9 @@ from tests.standins import engine
 
 CONSUMER_PORTS = 10
 NEED_DOCKER = ("tests/compose/", "tests/stack/")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and all that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run: what failed once fails again, and a slow machine fails nothing.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
