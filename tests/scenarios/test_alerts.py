@@ -52,10 +52,10 @@ CASES = {
     "E": Case("the producer's link is slow, and processing fails", ("set CONSUMER_FAILURE_RATE=0.4", "restart consumer"), {
         "ConfirmsLate": 75, "ProcessingFailing": 90},
               [Toxic(kind="toxic", link="producer-link", type="latency", attributes={"latency": 1000})]),
-    "F": Case("the consumers' link cuts connections, and a policy limits the queue",
+    "F": Case("the consumers' link breaks after every 5 kB, and a policy limits the queue",
               ('exec rabbitmq rabbitmqctl set_policy drop ^messages$ {"max-length":1} --priority 10',), {
                   "MessagesDropped": 45, "AmqpConnectionUnstable": 120},
-              [Toxic(kind="toxic", link="consumer-link", type="reset_peer", attributes={"timeout": 1000})]),
+              [Toxic(kind="toxic", link="consumer-link", type="limit_data", attributes={"bytes": 5000})]),
 }
 # What each of them has spent of an error budget is remembered: the ticket comes when the fault is over.
 SLOW_BURNS = {"AvailabilityErrorBudgetBurn": "A", "FreshnessErrorBudgetBurn": "B", "SuccessErrorBudgetBurn": "D"}
