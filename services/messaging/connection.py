@@ -141,12 +141,13 @@ class Link:
         self._on_ready(channel)
 
     def _count_bytes(self, connection: BaseConnection, sent: int, received: int) -> None:
-        """Add what crossed the connection since it had sent and received that much; the rest once it is closed."""
+        """Add what crossed the connection since it had sent and received that much."""
+        if not connection.is_open:
+            return  # pika has set its counts back to 0: what crossed in the last two seconds is not known
         metrics.SENT_BYTES.inc(connection.bytes_sent - sent)
         metrics.RECEIVED_BYTES.inc(connection.bytes_received - received)
-        if not connection.is_closed:
-            self.ioloop.call_later(PROBE_INTERVAL_SECONDS, functools.partial(
-                self._count_bytes, connection, connection.bytes_sent, connection.bytes_received))
+        self.ioloop.call_later(PROBE_INTERVAL_SECONDS, functools.partial(
+            self._count_bytes, connection, connection.bytes_sent, connection.bytes_received))
 
     def _channel_closed(self, channel: Channel, reason: Exception) -> None:
         # A channel that the broker closed (a wrong declaration, say) is of no use: start afresh.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.messaging import connection
+from services.messaging import connection, metrics
 from services.messaging.connection import BACKOFF_BASE_SECONDS, BACKOFF_CAP_SECONDS, STABLE_SECONDS, Link
 
 
@@ -18,10 +18,10 @@ class Loop:
 
 
 class Connection:
-    """A connection to a broker that does whatever the test says; nothing crosses it."""
+    """A connection to a broker that does whatever the test says."""
 
     bytes_sent = bytes_received = 0
-    is_closed = True
+    is_open = True
 
     def __init__(self, _parameters, on_open_callback, on_open_error_callback, on_close_callback, custom_ioloop):
         self.opened, self.closed = on_open_callback, on_close_callback
@@ -74,3 +74,16 @@ def test_a_connection_that_lasted_begins_anew(link, clock):
     for _ in range(4):
         lose(link, clock, after=STABLE_SECONDS / 10)
     assert lose(link, clock, after=STABLE_SECONDS) == BACKOFF_BASE_SECONDS
+
+
+def test_the_bytes_of_a_connection_are_counted_and_its_end_is_no_step_back(link):
+    before = metrics.SENT_BYTES._value.get()
+    link._connection.bytes_sent = 700
+    link._connection.opened(link._connection)
+    assert metrics.SENT_BYTES._value.get() == before + 700
+    link._connection.bytes_sent = 900
+    link.ioloop.callback()
+    assert metrics.SENT_BYTES._value.get() == before + 900
+    link._connection.is_open, link._connection.bytes_sent = False, 0  # as pika does
+    link.ioloop.callback()
+    assert metrics.SENT_BYTES._value.get() == before + 900
