@@ -2,11 +2,11 @@
 
 import requests
 
+from lab.grading.report import MARKED_EVENTS
 from lab.settings import LabSettings
 
 TAG = "sre-lab-run"
 TIMEOUT_SECONDS = 3
-SHOWN = ("injected", "detection", "hint", "submission", "graded")
 
 
 def tell_grafana(settings: LabSettings, content: dict) -> str | None:
@@ -32,7 +32,7 @@ def tell_grafana(settings: LabSettings, content: dict) -> str | None:
 
 
 def _events(content: dict) -> list[tuple[float, str]]:
-    events = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in SHOWN]
+    events = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in MARKED_EVENTS]
     restored = content["grade"]["time_to_restore"]
     if restored is not None:
         events.append((content["run"]["injected_at"] + restored, "mitigation"))

@@ -16,7 +16,7 @@ from lab.grading.rubric import PASS, Grade
 from lab.prometheus import Prometheus
 
 
-# Shown in the plots beside the injection: what the candidate did.
+# Shown in the plots, and in Grafana: the injection, what the candidate did, and the end.
 MARKED_EVENTS = ("injected", "detection", "hint", "submission", "graded")
 
 
