@@ -60,9 +60,9 @@ def serve_metrics(runner, **_kwargs) -> None:
         start_http_server(int(METRICS_PORT), addr=METRICS_BIND)
 
 
-def new_message() -> dict:
+def new_message(sender: str = "load") -> dict:
     return {
-        "id": f"load-{uuid.uuid4()}",
+        "id": f"{sender}-{uuid.uuid4()}",
         "payload": {"order": random.randint(1, 10_000)},
         "processing_time": round(random.uniform(0.01, 0.05), 3),
     }
@@ -79,24 +79,21 @@ def outcome_of(response) -> str:
     return "error"
 
 
-class Client(FastHttpUser):
-    """Posts single messages, and a batch now and then."""
+class HonestUser(FastHttpUser):
+    """Keeps the ledger of what it posts."""
 
-    wait_time = constant_throughput(RATE / USERS)
+    abstract = True
     connection_timeout = 5
     network_timeout = 15
 
-    @task(19)
-    def produce(self) -> None:
-        message = new_message()
-        self._post("/produce", message, [message["id"]])
+    def post_one(self, message: dict) -> int:
+        return self._post("/produce", message, [message["id"]])
 
-    @task(1)
-    def batch_produce(self) -> None:
-        messages = [new_message() for _ in range(BATCH_SIZE)]
-        self._post("/batch-produce", {"messages": messages}, [message["id"] for message in messages])
+    def post_batch(self, messages: list[dict]) -> int:
+        return self._post("/batch-produce", {"messages": messages}, [message["id"] for message in messages])
 
-    def _post(self, endpoint: str, body: dict, ids: list[str]) -> None:
+    def _post(self, endpoint: str, body: dict, ids: list[str]) -> int:
+        """The status of the answer; 0 where there was none."""
         ledger.record("sent", ids)
         started = time.perf_counter()
         with self.client.post(endpoint, json=body, catch_response=True) as response:
@@ -110,6 +107,21 @@ class Client(FastHttpUser):
         ledger.record(outcome, [one for one in ids if one not in acknowledged], response.status_code)
         REQUESTS.labels(endpoint, outcome).inc()
         SECONDS.labels(endpoint).observe(time.perf_counter() - started)
+        return response.status_code
+
+
+class Client(HonestUser):
+    """Posts single messages, and a batch now and then."""
+
+    wait_time = constant_throughput(RATE / USERS)
+
+    @task(19)
+    def produce(self) -> None:
+        self.post_one(new_message())
+
+    @task(1)
+    def batch_produce(self) -> None:
+        self.post_batch([new_message() for _ in range(BATCH_SIZE)])
 
 
 def _confirmed(response) -> list[str]:

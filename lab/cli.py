@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import traceback
+from itertools import zip_longest
 
 import click
 from rich.console import Console
@@ -25,7 +26,7 @@ from lab.errors import LabError
 from lab.grading import ledger as grading_ledger
 from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
-from lab.grading.rubric import MAX_SUBMISSIONS, RESUBMISSION_COST
+from lab.grading.rubric import MAX_FINDINGS, MAX_SUBMISSIONS, RESUBMISSION_COST
 from lab.prometheus import Prometheus
 from lab.stack import health
 
@@ -267,20 +268,19 @@ def detect() -> None:
 
 
 @main.command()
-@click.option("--component", help="Where the fault is; `lab answers` lists the choices.")
-@click.option("--cause", help="What the fault is; `lab answers` lists the choices.")
+@click.option("--component", multiple=True, help="Where the fault is; `lab answers` lists the choices.")
+@click.option("--cause", multiple=True, help="What the fault is; both again for a second fault.")
 @click.option("--notes", help="Free text for the interviewer.")
 def submit(component, cause, notes) -> None:
     """Say what is wrong; asks for what is not given."""
     records, run = _injected_run()
     if len(run.all("submission")) >= MAX_SUBMISSIONS:
         raise LabError(f"{MAX_SUBMISSIONS} answers are the most; the last one counts")
-    component = _answer("component", component, COMPONENTS)
-    cause = _answer("cause", cause, CAUSES)
+    findings = _findings(component, cause)
     if notes is None:
         notes = click.prompt("notes (for the interviewer)", default="") if sys.stdin.isatty() else ""
-    records.add(run.id, "submission", component=component, cause=cause, notes=notes)
-    console.print(f"submitted: {cause} at {component}. Now mitigate; a further answer costs "
+    records.add(run.id, "submission", findings=findings, notes=notes)
+    console.print(f"submitted: {report.named(findings)}. Now mitigate; a further answer costs "
                   f"{RESUBMISSION_COST} points, `lab grade` ends the run.")
 
 
@@ -387,6 +387,14 @@ def _injected_run():
     if run is None or run.state != "injected":
         raise LabError("no exercise is on: start one with make scenario-1")
     return records, run
+
+
+def _findings(components: tuple[str, ...], causes: tuple[str, ...]) -> list[dict[str, str]]:
+    if max(len(components), len(causes)) > MAX_FINDINGS:
+        raise LabError(f"an answer names at most {MAX_FINDINGS} faults")
+    findings = [{"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
+                for component, cause in zip_longest(components or [None], causes or [None])]
+    return [finding for index, finding in enumerate(findings) if finding not in findings[:index]]
 
 
 def _answer(what: str, given: str | None, known: dict[str, str]) -> str:

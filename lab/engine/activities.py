@@ -102,8 +102,12 @@ def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: 
     Raises LabError when Prometheus does not answer.
     """
     facts = _measure(settings, scenario, run)
+    dropped = 0
+    if scenario.truth.broker_drops_messages:
+        dropped = grading_facts.dropped_by_broker(Prometheus(settings.prometheus_url), run.injected_at, time.time())
     count = ledger.settled if wait and facts.mitigated(scenario) else ledger.account
-    return rubric.grade(scenario, run, facts, count(settings, stacks.current(settings), run.injected_at))
+    return rubric.grade(scenario, run, facts,
+                        count(settings, stacks.current(settings), run.injected_at, dropped=dropped))
 
 
 def _measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:

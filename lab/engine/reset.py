@@ -52,6 +52,8 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
         stack.start("rabbitmq")
         apply_limits(stack)
         apply_exporter(stack)
+        # Nor without permissions.
+        apply_broker(settings)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)

@@ -46,17 +46,13 @@ class StateCheck(_Part):
     value: float
 
 
-class Truth(_Part):
-    """What is wrong, and by what state a mitigation is known."""
+class Finding(_Part):
+    """One fault as an answer names it, and the answers that are near: points for what is not the true one."""
 
     component: Component
     cause: Cause
-    explanation: str
-    # Answers that are near: points for a component or a cause that is not the true one.
     partial_components: dict[Component, Annotated[int, Field(ge=0, le=19)]] = {}
     partial_causes: dict[Cause, Annotated[int, Field(ge=0, le=19)]] = {}
-    # Beside the SLOs, which must hold in every scenario.
-    mitigated_when: list[StateCheck] = []
 
     @model_validator(mode="after")
     def _wrong_answers_do_not_pass(self) -> Self:
@@ -65,6 +61,22 @@ class Truth(_Part):
             raise ValueError(f"a wrong component and a wrong cause together may give at most "
                              f"{MOST_FOR_WRONG_ANSWERS} points, not {near}: else a wrong answer could pass")
         return self
+
+
+class Truth(Finding):
+    """What is wrong, and by what state a mitigation is known."""
+
+    # The second of two faults.
+    also: Finding | None = None
+    explanation: str
+    # Beside the SLOs, which must hold in every scenario.
+    mitigated_when: list[StateCheck] = []
+    # The fault itself makes the broker throw messages away: what the broker counted is not held against anybody.
+    broker_drops_messages: bool = False
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return (self, self.also) if self.also else (self,)
 
 
 class Hint(_Part):
@@ -85,13 +97,14 @@ class Scenario(_Part):
     tier: Literal[1, 2, 3]
     par_time: int = Field(ge=60, le=7200)
     time_limit: int = Field(ge=120, le=14400)
-    # By when the fault, left alone, has broken an SLO.
-    impact_within: int = Field(ge=5, le=1800)
+    # By when the fault, left alone, has broken an SLO; null where it breaks none.
+    impact_within: Annotated[int, Field(ge=5, le=1800)] | None
     # How long after the first symptom a person on call is expected to have noticed.
     detect_within: int = Field(300, ge=30, le=3600)
     # How long the SLOs must hold again before the system counts as restored.
     hold: int = Field(30, ge=10, le=600)
-    faults: list[Fault] = Field(min_length=1)
+    # None at all is a scenario, too.
+    faults: list[Fault]
     truth: Truth
     alerts: list[str]
     hints: list[Hint] = []

@@ -8,8 +8,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lab.faults.broker import Alarm, ExporterOff, Permissions, Policy, Unbind
+from lab.faults.deployments import OddConsumer, Setting
 from lab.faults.importer import Importer
+from lab.faults.partner import Partner
 from lab.faults.services import ServiceFault
 from lab.faults.toxics import LinkDown, Toxic
 
-Fault = Annotated[Toxic | LinkDown | ServiceFault | Importer, Field(discriminator="kind")]
+Fault = Annotated[
+    Toxic | LinkDown  # the network
+    | ServiceFault  # processes
+    | Alarm | Policy | Unbind | Permissions | ExporterOff  # the broker, and what watches it
+    | Setting | OddConsumer  # configuration
+    | Importer | Partner,  # the traffic
+    Field(discriminator="kind")]

@@ -42,7 +42,7 @@ CAUSES = {
     "crash-on-message": "a certain message kills its consumer",
     "prefetch-too-high": "one consumer hoards messages",
     "prefetch-too-low": "a consumer waits for each ack",
-    "lost-acks": "messages are processed again and again",
+    "lost-acks": "what is processed is not acknowledged, and comes again",
     # messages and traffic
     "poison-messages": "messages that cannot be read",
     "oversized-messages": "messages that are far too large",

@@ -1,6 +1,7 @@
 """What Prometheus measured of a run: when the system broke, when it was whole again."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lab import slo
 from lab.engine.scenario import Scenario, StateCheck
@@ -9,6 +10,9 @@ from lab.prometheus import Prometheus
 STEP_SECONDS = 2.0
 # A scrape that comes late makes a hole of this length, which is no breach.
 LONGEST_HOLE_SECONDS = 10.0
+# Without a dead-letter exchange, what is too much or too old is gone.
+DROPPED = ('{__name__=~"rabbitmq_global_messages_dead_lettered_(maxlen|expired)_total",'
+           'dead_letter_strategy="disabled"}')
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Facts:
         """
         last_bad = self.last_breach_at
         if last_bad is None:
-            return self.injected_at + scenario.impact_within
+            return self.injected_at + (scenario.impact_within or 0)
         if self.at - last_bad < 2 * STEP_SECONDS:
             return None
         return last_bad + STEP_SECONDS
@@ -82,6 +86,19 @@ def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: 
     breaches = (_breach(prometheus, objective, injected_at, at) for objective in slo.objectives())
     states = (StateResult(check, prometheus.value(check.query)) for check in [traffic, *scenario.truth.mitigated_when])
     return Facts(injected_at, at, tuple(breach for breach in breaches if breach), tuple(states))
+
+
+def dropped_by_broker(prometheus: Prometheus, start: float, end: float) -> int:
+    """How many messages the broker counted as thrown away between two moments (Unix time in seconds).
+
+    Exact but for the last seconds before a restart of the broker: the sum of what its counters grew,
+    which `increase` would extrapolate. Raises LabError when Prometheus does not answer.
+    """
+    # A counter that has just begun to be scraped began at 0.
+    return round(sum(
+        later if later < earlier else later - earlier
+        for series in prometheus.range(DROPPED, start, end, STEP_SECONDS)
+        for (_, earlier), (_, later) in pairwise(series.points)))
 
 
 def _breach(prometheus: Prometheus, objective: slo.Slo, start: float, end: float) -> Breach | None:

@@ -29,7 +29,11 @@ DEAD_LETTER_QUEUE = "messages.dlq"
 
 @dataclass(frozen=True)
 class Account:
-    """Counts of messages, by id. `lost` is what nobody can find; `discarded` left the dead-letter queue."""
+    """Counts of messages, by id.
+
+    `lost` is what nobody can find, beside the `dropped`, which the broker counted when it threw them
+    away; `discarded` left the dead-letter queue, and were not processed since.
+    """
 
     acknowledged: int
     processed: int
@@ -38,6 +42,7 @@ class Account:
     in_flight: int
     lost: int
     discarded: int
+    dropped: int = 0
     lost_examples: tuple[str, ...] = ()
 
     @property
@@ -48,25 +53,26 @@ class Account:
         return asdict(self)
 
 
-def settled(settings: LabSettings, stack: Stack, since: float) -> Account:
+def settled(settings: LabSettings, stack: Stack, since: float, dropped: int = 0) -> Account:
     """The account of what is acknowledged by now, once nothing seems lost or `SETTLE_SECONDS` have passed.
 
-    What is acknowledged while it waits is not asked for: under traffic there is always some on its way.
+    `dropped`: see `account`. What is acknowledged while it waits is not asked for: under traffic there is always some on its way.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
     until = time.time()
     while True:
-        found = account(settings, stack, since, until)
+        found = account(settings, stack, since, until, dropped)
         if found.intact or time.monotonic() > deadline:
             return found
         time.sleep(POLL_SECONDS)
 
 
-def account(settings: LabSettings, stack: Stack, since: float, until: float = math.inf) -> Account:
+def account(settings: LabSettings, stack: Stack, since: float, until: float = math.inf, dropped: int = 0) -> Account:
     """What became of the messages acknowledged from `since` to `until` (Unix time in seconds).
 
-    When the broker does not answer, its queues count as holding what is not accounted for:
-    a broker that is down has lost nothing yet.
+    `dropped` of them may have been thrown away by the broker, on account of a fault. When the broker
+    does not answer, its queues count as holding what is not accounted for: a broker that is down has
+    lost nothing yet.
     """
     folder = stack.ledger_dir()
     # A dict, as it keeps the order: the oldest are the best examples.
@@ -79,20 +85,28 @@ def account(settings: LabSettings, stack: Stack, since: float, until: float = ma
         unaccounted.pop(line["id"], None)
         if line["time"] >= since:
             done[line["event"]][line["id"]] += 1
-    processed, dead_lettered = done["processed"], done["dead-lettered"]
+    processed = done["processed"]
+    # What was replayed from the dead-letter queue, and then processed, is where it ought to be.
+    dead = done["dead-lettered"].keys() - processed.keys()
     try:
         waiting, dead_letters = _queued(settings)
     except LabError:
-        waiting, dead_letters = len(unaccounted), len(dead_lettered)
-    lost = max(0, len(unaccounted) - waiting)
+        waiting, dead_letters = len(unaccounted), len(dead)
+    # The broker itself dead-letters what reaches the delivery limit: no consumer's ledger tells of it.
+    missing = len(unaccounted) - waiting - max(0, dead_letters - len(dead))
+    # Dead letters that were replayed, and wait to be processed again, are among those that wait.
+    discarded = len(dead) - dead_letters - max(0, waiting - len(unaccounted))
+    excused = min(dropped, max(0, missing))
+    lost = max(0, missing) - excused
     return Account(
         acknowledged=acknowledged,
         processed=len(processed),
         duplicated=sum(count - 1 for count in processed.values()),
-        dead_lettered=len(dead_lettered),
-        in_flight=len(unaccounted) - lost,
+        dead_lettered=len(dead),
+        in_flight=len(unaccounted) - max(0, missing),
         lost=lost,
-        discarded=max(0, len(dead_lettered) - dead_letters),
+        discarded=max(0, discarded),
+        dropped=excused,
         lost_examples=tuple(islice(unaccounted, 5)) if lost else (),
     )
 

@@ -35,7 +35,8 @@ def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve]) -> 
         "run": {"id": run.id, "seed": run.seed, "injected_at": run.injected_at},
         "grade": grade.as_dict(),
         "pass_mark": PASS,
-        "truth": {"component": scenario.truth.component, "cause": scenario.truth.cause,
+        "truth": {"findings": [{"component": finding.component, "cause": finding.cause}
+                               for finding in scenario.truth.findings],
                   "explanation": scenario.truth.explanation},
         "answer": submission.data if submission else None,
         "curves": [asdict(curve) for curve in curves],
@@ -49,6 +50,7 @@ def html(content: dict) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     start, end = content["run"]["injected_at"], content["timeline"][-1]["time"]
     marks = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in MARKED_EVENTS]
+    environment.filters["named"] = named
     environment.filters["plot"] = lambda curve: svg(Curve(**curve), start, end, marks)
     environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
     return environment.get_template("report.html.j2").render(content)
@@ -69,7 +71,12 @@ def terminal(content: dict) -> RenderableType:
         f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
         table,
         f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
-        f"It was: [bold]{truth['cause']}[/bold] at [bold]{truth['component']}[/bold]. {truth['explanation']}")
+        f"It was: [bold]{named(truth['findings'])}[/bold]. {truth['explanation']}")
+
+
+def named(findings: list[dict]) -> str:
+    """Findings as people read them."""
+    return ", and ".join(f"{finding['cause']} at {finding['component']}" for finding in findings)
 
 
 def _seconds(value: float | None) -> str:

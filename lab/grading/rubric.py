@@ -12,6 +12,10 @@ PASS = 70
 DETECTION, LOCALIZATION, ROOT_CAUSE, MITIGATION, INTEGRITY, SPEED = 10, 20, 20, 30, 10, 10
 RESUBMISSION_COST = 5
 MAX_SUBMISSIONS = 3
+MAX_FINDINGS = 2  # no scenario has more faults
+# For a field of an answer that leaves out one of two faults, or names one too many: two such fields,
+# with everything else right, do not pass.
+INCOMPLETE = 9
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade
     """Pure: the same run, facts and account always give the same grade."""
     submission = run.last("submission")
     detected = run.first("detection") or run.first("submission")
-    mitigated = facts.mitigated(scenario)
+    # Where nothing broke, to leave the system alone is the right thing only for who knows that.
+    mitigated = facts.mitigated(scenario) and (scenario.impact_within is not None or submission is not None)
     restored_at = facts.steady_since(scenario) if mitigated else None
     if mitigated and facts.last_breach_at is None:
         restored_at = facts.injected_at  # mended before any objective broke
@@ -81,24 +86,40 @@ def _detection(scenario: Scenario, facts: Facts, detected: Event | None) -> Line
 
 
 def _localization(scenario: Scenario, submission: Event | None) -> Line:
-    return _answer("Localization", "component", LOCALIZATION, submission,
-                   scenario.truth.component, scenario.truth.partial_components)
+    return _answer("Localization", "component", LOCALIZATION, submission, [
+        (finding.component, finding.partial_components) for finding in scenario.truth.findings])
 
 
 def _root_cause(scenario: Scenario, submission: Event | None) -> Line:
-    return _answer("Root cause", "cause", ROOT_CAUSE, submission,
-                   scenario.truth.cause, scenario.truth.partial_causes)
+    return _answer("Root cause", "cause", ROOT_CAUSE, submission, [
+        (finding.cause, finding.partial_causes) for finding in scenario.truth.findings])
 
 
 def _answer(title: str, field: str, out_of: int, submission: Event | None,
-            truth: str, partial: dict[str, int]) -> Line:
+            truths: list[tuple[str, dict[str, int]]]) -> Line:
+    """`truths`: what is right for each fault, and the points of what is near."""
     if submission is None:
         return Line(title, 0, out_of, "nothing was submitted")
-    given = submission.data[field]
-    if given == truth:
-        return Line(title, out_of, out_of, f"{field} {given!r} is right")
-    near = ", which is near" if given in partial else ""
-    return Line(title, partial.get(given, 0), out_of, f"{field} {given!r}{near}; it was {truth!r}")
+    given = [finding[field] for finding in submission.data["findings"]]
+    credits = [max((_credit(one, right, near, out_of), one) for one in given) for right, near in truths]
+    points = sum(credit for credit, _one in credits) // max(len(truths), len(given))
+    if len(given) != len(truths) or len(truths) > 1 and points < out_of:
+        points = min(points, INCOMPLETE)
+    found = "; ".join(_compared(field, one, right, near)
+                      for (_credit_of_it, one), (right, near) in zip(credits, truths, strict=True))
+    if len(given) != len(truths):
+        found += f"; {len(given)} named, there {'was 1' if len(truths) == 1 else f'were {len(truths)}'}"
+    return Line(title, points, out_of, found)
+
+
+def _credit(given: str, right: str, near: dict[str, int], out_of: int) -> int:
+    return out_of if given == right else near.get(given, 0)
+
+
+def _compared(field: str, given: str, right: str, near: dict[str, int]) -> str:
+    if given == right:
+        return f"{field} {given!r} is right"
+    return f"{field} {given!r}{', which is near' if given in near else ''}; it was {right!r}"
 
 
 def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
@@ -119,6 +140,8 @@ def _integrity(account: Account, acted: bool) -> Line:
     evidence = (f"ledger: {account.acknowledged} acknowledged, {account.processed} processed, "
                 f"{account.dead_lettered} dead-lettered, {account.in_flight} in flight, "
                 f"{account.lost} lost, {account.discarded} discarded from the dead-letter queue")
+    if account.dropped:
+        evidence += f"; beside these, {account.dropped} that the fault made the broker throw away, by its own count"
     if not acted:
         return Line("Integrity", 0, INTEGRITY, f"{evidence}; no points without an answer")
     return Line("Integrity", INTEGRITY if account.intact else 0, INTEGRITY, evidence)

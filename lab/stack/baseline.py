@@ -76,22 +76,28 @@ def apply_limits(stack: Stack) -> None:
     Raises LabError where the broker is down.
     """
     set_memory_watermark(stack, USUAL_MEMORY)
-    _control(stack, "set_disk_free_limit", USUAL_DISK)
+    control(stack, "set_disk_free_limit", USUAL_DISK)
 
 
 def apply_exporter(stack: Stack) -> None:
     """Let the broker serve its metrics. Raises LabError where it does not take that."""
     # Asked of the broker: its management knows it only seconds after a start.
-    script = f"rabbitmq-plugins is_enabled {EXPORTER} >/dev/null 2>&1 || rabbitmq-plugins enable {EXPORTER} >/dev/null"
-    if stack.run_in("rabbitmq", ["sh", "-c", script]):
+    if run_in_broker(stack, f"rabbitmq-plugins is_enabled {EXPORTER} >/dev/null 2>&1 "
+                            f"|| rabbitmq-plugins enable {EXPORTER} >/dev/null"):
         raise LabError(f"the broker does not enable {EXPORTER}: `lab logs rabbitmq`")
 
 
 def set_memory_watermark(stack: Stack, share: str) -> None:
     """`share` of the memory above which the broker blocks publishers. Raises LabError where it is down."""
-    _control(stack, "set_vm_memory_high_watermark", share)
+    control(stack, "set_vm_memory_high_watermark", share)
 
 
-def _control(stack: Stack, *arguments: str) -> None:
+def run_in_broker(stack: Stack, script: str) -> int:
+    """Run a shell's script in the broker's environment; return its exit code."""
+    return stack.run_in("rabbitmq", ["sh", "-c", script])
+
+
+def control(stack: Stack, *arguments: str) -> None:
+    """Run `rabbitmqctl` with them. Raises LabError where that fails."""
     if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments]):
         raise LabError(f"the broker does not do `rabbitmqctl {' '.join(arguments)}`: `lab logs rabbitmq`")

@@ -1,5 +1,6 @@
 """Entry of the consumer: `python app.py`."""
 
+import faulthandler
 import gc
 import logging
 import os
@@ -22,6 +23,7 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> None:
+    faulthandler.enable()  # a crash in native code, too, leaves a trace in the log
     settings = load(ConsumerSettings)
     logs.setup(settings.consumer_name, settings.log_level)
     # A thread awaits them. A handler would run in the midst of the event loop, and wait forever for

@@ -21,5 +21,6 @@ END_TO_END_SECONDS = Histogram(
 WATERMARK = Gauge(
     "last_processed_publish_timestamp_seconds", "Newest publish time among the processed messages.")
 LAST_SUCCESS = Gauge("last_success_timestamp_seconds", "When a message was last processed with success.")
+BUILD = Gauge("consumer_build_info", "The release that runs; always 1.", ["release"])
 PREFETCH = Gauge("consumer_prefetch", "How many unacked messages the broker may send.")
 IN_FLIGHT = Gauge("messages_in_flight", "Messages delivered and not yet acked.")

@@ -2,10 +2,13 @@
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from services.messaging.settings import BrokerSettings
+
+from .releases import CURRENT, RELEASES
 
 
 class ConsumerSettings(BrokerSettings):
@@ -22,6 +25,7 @@ class ConsumerSettings(BrokerSettings):
     # they stand in for a slow or flaky dependency.
     consumer_extra_delay: float = Field(0.0, ge=0, le=300)
     consumer_failure_rate: float = Field(0.0, ge=0, le=1)
+    consumer_release: Literal[RELEASES] = CURRENT
     max_attempts: int = Field(5, ge=1, le=20)
     retry_base_delay: float = Field(1.0, ge=0.01, le=3600)
     # Both forms of the stack kill what has not ended after 20 s; saying goodbye to the broker takes 3 of them at most.

@@ -38,6 +38,7 @@ from . import metrics
 from .handler import process
 from .ledger import Ledger
 from .pool import Pool
+from .releases import release
 from .retry import RetryPolicy
 from .settings import ConsumerSettings
 
@@ -81,6 +82,7 @@ class Worker:
 
     def __init__(self, settings: ConsumerSettings):
         self._settings = settings
+        self._release = release(settings.consumer_release)
         self._policy = RetryPolicy(settings.max_attempts, settings.retry_base_delay)
         self._ledger = Ledger(settings.ledger_dir, settings.consumer_name)
         self._pool = Pool(settings.consumer_concurrency, self._work)
@@ -110,6 +112,8 @@ class Worker:
     def run(self) -> None:
         """Consume until `stop` is called; return when what was in flight is finished or given back."""
         metrics.PREFETCH.set(self._settings.consumer_prefetch)
+        metrics.BUILD.labels(self._settings.consumer_release).set(1)
+        log.info("consumer starts", extra={"release": self._settings.consumer_release})
         self._link.ioloop.start()
 
     def stop(self) -> None:
@@ -147,16 +151,17 @@ class Worker:
             message = Message.model_validate_json(body)
         except ValidationError as error:
             properties.message_id = properties.message_id or f"unknown-{uuid.uuid4()}"
-            self._reject_poison(delivery, error)
+            details = "; ".join(f"{path}: {text}" for path, text in problems(error).items())
+            self._reject_poison(delivery, "undecodable" if is_undecodable(error) else "invalid", details)
         else:
             properties.message_id = message.id
-            if not self._stopping:  # else it goes back when the connection closes
+            if refusal := self._release.refusal(message):
+                self._reject_poison(delivery, "invalid", refusal)
+            elif not self._stopping:  # else it goes back when the connection closes
                 self._pool.submit((delivery, message))
 
-    def _reject_poison(self, delivery: Delivery, error: ValidationError) -> None:
-        reason = "undecodable" if is_undecodable(error) else "invalid"
+    def _reject_poison(self, delivery: Delivery, reason: str, details: str) -> None:
         metrics.PROCESSING_ERRORS.labels(reason).inc()
-        details = "; ".join(f"{path}: {text}" for path, text in problems(error).items())
         self._dead_letter(delivery, reason, details)
 
     def _drain_finished(self) -> None:
@@ -172,7 +177,7 @@ class Worker:
         self._ledger.append("processed", [delivery.message_id for delivery in done],
                             {delivery.message_id for delivery in done if delivery.redelivered})
         self._count_successes(done)
-        self._ack(done)
+        self._settle(done)
 
     def _count_successes(self, done: list[Delivery]) -> None:
         if not done:
@@ -235,6 +240,15 @@ class Worker:
 
         self._confirmed.publish(exchange, routing_key, delivery.body, properties, on_outcome)
 
+    def _settle(self, done: list[Delivery]) -> None:
+        """Tell the broker of what was processed."""
+        given_back = [delivery for delivery in done if self._release.gives_back(delivery.message_id)]
+        self._ack([delivery for delivery in done if delivery not in given_back] if given_back else done)
+        for delivery in given_back:
+            if delivery.channel is self._channel and self._channel.is_open:
+                self._channel.basic_nack(delivery.tag, requeue=True)
+                del self._in_flight[delivery.tag]
+
     def _ack(self, done: list[Delivery]) -> None:
         """Ack what is done: the oldest deliveries, as far as all of them are done, by a single frame."""
         channel = self._channel
@@ -284,6 +298,7 @@ class Worker:
         error = None
         started = time.perf_counter()
         try:
+            self._release.before_processing(message)
             process(message, self._settings)
         except Exception as failure:  # whatever it is, the message must be retried
             error = failure

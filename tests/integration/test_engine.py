@@ -126,7 +126,7 @@ class TestWhileARunIsOn:
             second.type(f"{answer}\n")
         assert second.wait_end() == 0
         assert records(lab).active().last("submission").data == {
-            "component": "broker", "cause": "process-down", "notes": "it's “down”"}
+            "findings": [{"component": "broker", "cause": "process-down"}], "notes": "it's “down”"}
         first.wait_for("answer submitted")
         first.type("\x03")
         first.wait_for("Leave the run going, or reset the lab?")

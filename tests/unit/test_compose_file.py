@@ -19,7 +19,8 @@ EXAMPLE = dotenv_values(EXAMPLE_FILE)
 # What a container is given otherwise: its address, its name, its port inside, the place of its ledger.
 GIVEN = {"RABBITMQ_HOST", "RABBITMQ_PORT", "PRODUCER_BIND", "PRODUCER_PORT", "CONSUMER_BIND", "CONSUMER_PORT",
          "CONSUMER_NAME", "LEDGER_DIR"}
-ADDED_BY_FAULTS = {"IMPORTER_RATE", "IMPORTER_DEFECT"}
+ADDED_BY_FAULTS = {"IMPORTER_RATE", "IMPORTER_DEFECT", "IMPORTER_COUNT", "IMPORTER_BYTES",
+                   "PARTNER_BATCH", "PARTNER_INTERVAL", "PARTNER_EXPECTS"}
 
 
 def test_every_variable_is_documented_and_has_the_documented_default():

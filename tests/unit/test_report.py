@@ -14,7 +14,7 @@ CURVE = Curve("Messages are <in time>", "s", 10, ((1000.0, 0.5), (1030.0, 42.0),
 
 def content() -> dict:
     events = (Event(1000.0, "injected", {}), Event(1000.5, "fault", {"index": 1}),
-              Event(1040.0, "submission", {"component": "broker", "cause": "latency", "notes": "<script>alert(1)</script>"}),
+              Event(1040.0, "submission", {"findings": [{"component": "broker", "cause": "latency"}], "notes": "<script>alert(1)</script>"}),
               Event(1060.0, "graded", {"score": 35}))
     run = Run(1, 1, 7, "graded", 990.0, None, None, "", events)
     grade = Grade((Line("Detection", 10, 10, "seen"), Line("Hint 1", -5, 0, "taken")), 12.0, None)

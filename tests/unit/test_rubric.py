@@ -39,7 +39,7 @@ def event(seconds: float, kind: str, **data) -> Event:
 
 
 def answer(seconds: float = 120, **given) -> Event:
-    return event(seconds, "submission", **(TRUTH | given))
+    return event(seconds, "submission", findings=[TRUTH | given])
 
 
 def breach(first: float, last: float, objective: slo.Slo = AVAILABILITY) -> Breach:

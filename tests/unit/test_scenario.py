@@ -64,7 +64,7 @@ def test_a_good_folder_loads(folder):
     ("cause:", "cause: gremlins", "truth.cause", "'gremlins' is no cause; there is: latency, "),
     ("partial_causes:", "partial_causes: {gremlins: 5}", "truth.partial_causes.gremlins.[key]", "is no cause"),
     ("partial_causes:", "partial_causes: {jitter: 20}", "truth.partial_causes.jitter", "less than or equal to"),
-    ("- kind:", "- kind: meteor", "faults.0", "'toxic', 'link-down', 'service', 'importer'"),
+    ("- kind:", "- kind: meteor", "faults.0", "'toxic', 'link-down', 'service', 'alarm', "),
     ("- kind:", "- toxicity: 1", "faults.0", "'kind'"),
     ("link:", "link: nowhere", "faults.0.toxic.link", "'consumer-link'"),
     ("stream:", "steam: downstream", "faults.0.toxic.steam", "not permitted"),

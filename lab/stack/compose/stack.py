@@ -17,11 +17,11 @@ from lab.stack.compose import docker
 from lab.stack.compose.container import Container
 from lab.stack.compose.tunnel import Tunnel
 
-# In the order of docker-compose.yml; the importer is there only while a fault runs it.
+# In the order of docker-compose.yml; the last two are there only while a fault runs them.
 SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "consumer-port",
-            "traffic", "locust", "legacy-importer"]
-FAULTS = ["legacy-importer"]
-WITH_LEDGER = {"traffic", "consumer", "locust"}
+            "traffic", "locust", "legacy-importer", "partner"]
+FAULTS = ["legacy-importer", "partner"]
+WITH_LEDGER = {"traffic", "consumer", "locust", "partner"}
 TOXIPROXY_PORT = 8474  # in its container
 LOG_LINES = "10"
 UP_ATTEMPTS = 3

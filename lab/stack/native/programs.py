@@ -82,6 +82,7 @@ def programs(settings: LabSettings) -> dict[str, Program]:
         Program("traffic", _traffic, {"TRAFFIC_METRICS_PORT": settings.traffic_metrics_port},
                 f"http://127.0.0.1:{settings.traffic_metrics_port}/metrics"),
         Program("legacy-importer", _legacy_importer),
+        Program("partner", _partner),
     ]
     return {program.name: program for program in listed}
 
@@ -281,8 +282,8 @@ def _service(settings: LabSettings, name: str, link_port: int, **environment: st
 
 
 def _traffic(settings: LabSettings) -> Command:
-    headless = ["--headless", "--only-summary", "--users", str(TRAFFIC_USERS), "--spawn-rate", str(TRAFFIC_USERS)]
-    return _locust(settings, "traffic", headless, LOAD_METRICS_PORT=str(settings.traffic_metrics_port))
+    users = ["--headless", "--only-summary", "--users", str(TRAFFIC_USERS), "--spawn-rate", str(TRAFFIC_USERS)]
+    return _locust(settings, "traffic", users, LOAD_METRICS_PORT=str(settings.traffic_metrics_port))
 
 
 def load_page(settings: LabSettings) -> Command:
@@ -290,9 +291,15 @@ def load_page(settings: LabSettings) -> Command:
     return _locust(settings, "load", ["--web-host", "127.0.0.1", "--web-port", str(settings.locust_port)])
 
 
-def _locust(settings: LabSettings, name: str, options: list[str], **environment: str) -> Command:
+def _partner(settings: LabSettings) -> Command:
+    # What and how often it sends is added when it is started.
+    return _locust(settings, "partner", ["--headless", "--only-summary"], file="lab/faults/partner_client.py")
+
+
+def _locust(settings: LabSettings, name: str, options: list[str], file: str = "locustfile.py",
+            **environment: str) -> Command:
     return Command([
-        sys.executable, "-m", "locust", "-f", str(ROOT / "locustfile.py"), "--host", settings.producer_url, *options,
+        sys.executable, "-m", "locust", "-f", str(ROOT / file), "--host", settings.producer_url, *options,
     ], {
         "LOAD_RATE": str(settings.lab_traffic_rate),
         "LOAD_USERS": str(TRAFFIC_USERS),
