@@ -92,20 +92,22 @@ def account(settings: LabSettings, stack: Stack, since: float, until: float = ma
         waiting, dead_letters = _queued(settings)
     except LabError:
         waiting, dead_letters = len(unaccounted), len(dead)
+    missing = max(0, len(unaccounted) - waiting)
+    in_flight = len(unaccounted) - missing
     # The broker itself dead-letters what reaches the delivery limit: no consumer's ledger tells of it.
-    missing = len(unaccounted) - waiting - max(0, dead_letters - len(dead))
+    by_broker = min(missing, max(0, dead_letters - len(dead)))
+    excused = min(dropped, missing - by_broker)
+    lost = missing - by_broker - excused
     # Dead letters that were replayed, and wait to be processed again, are among those that wait.
-    discarded = len(dead) - dead_letters - max(0, waiting - len(unaccounted))
-    excused = min(dropped, max(0, missing))
-    lost = max(0, missing) - excused
+    discarded = max(0, len(dead) - dead_letters - (waiting - in_flight))
     return Account(
         acknowledged=acknowledged,
         processed=len(processed),
         duplicated=sum(count - 1 for count in processed.values()),
-        dead_lettered=len(dead),
-        in_flight=len(unaccounted) - max(0, missing),
+        dead_lettered=len(dead) + by_broker,
+        in_flight=in_flight,
         lost=lost,
-        discarded=max(0, discarded),
+        discarded=discarded,
         dropped=excused,
         lost_examples=tuple(islice(unaccounted, 5)) if lost else (),
     )

@@ -123,7 +123,6 @@ def test_what_nobody_can_find_is_lost(settings):
     ({"messages": 1, "messages_retry_1000ms": 1, "messages_retry_2000ms": 1}, 3, 0),
     ({"messages": 9}, 3, 0),
     ({"messages": 2}, 2, 1),
-    ({"messages_dlq": 3}, 0, 3),
 ])
 def test_what_waits_in_a_queue_is_in_flight(settings, broker, queues, in_flight, lost):
     acknowledged(settings, "a", "b", "c")
@@ -148,9 +147,30 @@ def test_what_is_in_the_dead_letter_queue_is_not_lost(settings, broker):
 
 def test_what_left_the_dead_letter_queue_is_discarded(settings, broker):
     dead_lettered(settings, "a", "b", "c")
-    broker.holds(messages_dlq=1, messages=5)
+    broker.holds(messages_dlq=1)
     assert counts(settings) == {"dead_lettered": 3, "discarded": 2}
     assert not account(settings).intact
+
+
+def test_what_was_replayed_from_the_dead_letter_queue_is_not_discarded(settings, broker):
+    dead_lettered(settings, "a", "b", "c")
+    processed(settings, "a")
+    broker.holds(messages_dlq=1, messages=1)
+    assert counts(settings) == {"dead_lettered": 2, "processed": 1}
+
+
+def test_what_the_broker_dead_lettered_itself_is_not_lost(settings, broker):
+    acknowledged(settings, "a", "b", "c")
+    dead_lettered(settings, "a")
+    broker.holds(messages_dlq=2)
+    assert counts(settings) == {"acknowledged": 3, "dead_lettered": 2, "lost": 1, "lost_examples": ("b", "c")}
+
+
+def test_what_a_fault_made_the_broker_drop_is_not_held_against_anybody(settings):
+    acknowledged(settings, "a", "b", "c")
+    found = grading.account(settings, NativeStack(settings), SINCE, dropped=2)
+    assert (found.dropped, found.lost) == (2, 1)
+    assert grading.account(settings, NativeStack(settings), SINCE, dropped=7).intact
 
 
 def test_only_what_was_acknowledged_is_owed(settings):

@@ -104,6 +104,35 @@ def test_every_line_rests_on_evidence_and_the_grade_is_plain_json():
         assert json.loads(json.dumps(one.as_dict()))["score"] == one.score
 
 
+def an_answer(seconds: float, *findings: tuple[str, str]) -> Event:
+    return event(seconds, "submission", findings=[{"component": component, "cause": cause}
+                                                  for component, cause in findings])
+
+
+ALARM, FROZEN = ("broker", "memory-alarm"), ("consumer", "process-frozen")
+TWO_FAULTS = a_scenario(component=ALARM[0], cause=ALARM[1], also={"component": FROZEN[0], "cause": FROZEN[1]})
+
+
+@pytest.mark.parametrize("scenario, findings, each", [
+    (TWO_FAULTS, [FROZEN, ALARM], 20),
+    (TWO_FAULTS, [ALARM], 9),  # one of two
+    (TWO_FAULTS, [ALARM, ("clients", "retry-storm")], 9),
+    (TWO_FAULTS, [("clients", "latency")], 0),
+    (SCENARIO, [tuple(TRUTH.values()), ("clients", "latency")], 9),  # one too many
+], ids=["both", "one", "one and a wrong one", "wrong", "one too many"])
+def test_an_answer_names_every_fault_and_no_other(scenario, findings, each):
+    found = graded(event(0, "detection"), an_answer(1, *findings), scenario=scenario)
+    assert (points(found)["Localization"], points(found)["Root cause"]) == (each, each)
+    assert found.passed == (each == 20)
+
+
+def test_where_nothing_breaks_only_an_answer_earns_the_mitigation():
+    quiet = a_scenario().model_copy(update={"impact_within": None})
+    unharmed = measured(at=200)
+    assert points(graded(event(0, "detection"), facts=unharmed, scenario=quiet))["Mitigation"] == 0
+    assert graded(event(0, "detection"), answer(40), facts=unharmed, scenario=quiet).score == 100
+
+
 def best_score_of_a_wrong_answer(scenario: Scenario) -> int:
     """Everything else is perfect."""
     truth = scenario.truth

@@ -96,7 +96,7 @@ def test_the_error_names_the_line_in_a_fault_whose_kind_is_also_a_field(tmp_path
     assert refusal(folder).startswith(f"{folder}/scenario.yaml, line {line}: {field}: ")
 
 
-@pytest.mark.parametrize("faults", ["faults: []\n\n", "faults:\n\n", ""])
+@pytest.mark.parametrize("faults", ["faults:\n\n", ""])
 def test_a_scenario_without_faults_is_refused(folder, faults):
     path = folder / "scenario.yaml"
     path.write_text(re.sub(r"^faults:\n.*?(?=^truth:)", faults, path.read_text(), flags=re.MULTILINE | re.DOTALL))
