@@ -68,6 +68,8 @@ def build():
                 graph("Lost connections and failed attempts, by cause", "Each one is followed by another attempt, after a growing pause.", "none",
                       Query(f'sum by (cause) (increase(amqp_connection_losses_total{{job="consumer", {OF}}}[$__rate_interval]))', "{{cause}}"),
                       bars=True, to="network"),
+                graph("Consumers, by release", "More than one release: a deployment is under way, or one was forgotten.", "none",
+                      Query(f"count by (release) (consumer_build_info{{{OF}}})", "{{release}}"), stacked=True),
                 graph("CPU", "Of one core. A consumer that is slow and idle waits for something.", "percentunit",
                       Query(f'rate(process_cpu_seconds_total{{job="consumer", {OF}}}[$__rate_interval])', "{{instance_name}}")),
                 graph("Memory", "Resident. It does not grow with the queue: the prefetch bounds what a consumer holds.", "bytes",

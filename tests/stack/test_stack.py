@@ -1,5 +1,6 @@
 """What every form of the stack promises: one suite, run against each."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from lab.faults.broker import Alarm, ExporterOff, Permissions, Policy, Unbind
+from lab.faults.deployments import OddConsumer, Setting
 from lab.faults.importer import Importer
+from lab.faults.partner import Partner
 from lab.faults.toxics import toxiproxy
 from lab.stack.base import Status
 from lab.stack.baseline import Management
@@ -204,6 +208,45 @@ def test_a_fault_can_add_to_the_environment_of_what_it_starts(lab):
     wait_until(lambda: dead_letters(lab) > 20, what="dead letters")
     lab.command("stop", "legacy-importer")
     assert "legacy-importer" not in {one.name for one in lab.stack.status() if one.state == "running"}
+
+
+def inject(lab: Lab, *faults) -> None:
+    for fault in faults:
+        fault.inject(lab.settings, lab.stack)
+
+
+def test_faults_of_configuration_and_traffic_bite_in_both_forms(lab):
+    inject(lab,
+           Setting(kind="setting", key="CONSUMER_PREFETCH", value=7, service="consumer"),
+           OddConsumer(kind="odd-consumer", consumers=2, key="CONSUMER_RELEASE", value=0.9),
+           Partner(kind="partner", batch=20, interval=0.5, expects=200))
+    wait_until(lambda: {labels["release"] for labels, _ in lab.prometheus.vector("consumer_build_info")} == {"1.0", "0.9"},
+               what="two releases")
+    assert {value for _labels, value in lab.prometheus.vector("consumer_prefetch")} == {7}
+    wait_until(lambda: dead_letters(lab) > 20, what="dead letters of the old release")
+
+    def batches() -> list[str]:
+        path = lab.stack.ledger_dir() / "acknowledged-partner.jsonl"
+        return [line for line in path.read_text().splitlines() if '"acknowledged"' in line] if path.exists() else []
+
+    wait_until(lambda: len(batches()) > 40, what="the partner's batches")
+    assert len({json.loads(line)["id"] for line in batches()}) == 20  # the same one again and again
+
+
+def test_faults_of_the_broker_bite_in_both_forms(lab):
+    def answer() -> str:
+        return requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=15).text
+
+    inject(lab, Unbind(kind="unbind", exchange="messages", queue="messages"))
+    assert "no queue" in answer()
+    lab.command("restart", "producer")
+    inject(lab, Policy(kind="policy", name="limit", pattern="^messages$", definition={"max-length": 3}),
+           ExporterOff(kind="exporter-off"), Alarm(kind="alarm", of="disk"), Alarm(kind="alarm", of="memory"))
+    assert {policy["name"] for policy in Management(lab.settings).call("GET", "policies")} == {"messages", "limit"}
+    wait_until(lambda: "blocks" in answer(), what="a blocked producer")
+    wait_until(lambda: lab.prometheus.value('up{job="rabbitmq"}') == 0, what="a scrape that fails")
+    inject(lab, Permissions(kind="permissions", read="^nothing$"))
+    wait_until(lambda: not status(lab, "consumer-1").healthy, what="an unhealthy consumer")
 
 
 def dead_letters(lab: Lab) -> int:
