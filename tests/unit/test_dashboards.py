@@ -26,7 +26,7 @@ QUERIES = sorted({target["expr"] for dashboard in DASHBOARDS for panel in dashbo
                   for target in panel.get("targets", [])})
 # Labels with few values: no more than there are parts, routes, queues or reasons.
 BOUNDED = {"alertname", "attempt", "cause", "direction", "endpoint", "instance_name", "job", "le", "outcome", "proxy", "queue",
-           "reason", "route", "slo", "status", "instance"}
+           "reason", "release", "route", "slo", "status", "instance"}
 UIDS = {"sre-lab-overview", "sre-lab-producer", "sre-lab-consumer", "sre-lab-rabbitmq", "sre-lab-network", "sre-lab-load",
         "sre-lab-lab-run"}
 
