@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lab import monitor as lab_monitor
@@ -23,6 +24,8 @@ from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.fairness import authoring
+from lab.fairness import proof as fairness
 from lab.grading import ledger as grading_ledger
 from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
@@ -379,6 +382,22 @@ def export(number, seed, output) -> None:
 def schema() -> None:
     """Write the JSON schema of scenario.yaml, for editors."""
     click.echo(json.dumps(scenarios.json_schema(), indent=2))
+
+
+# -- authors --------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("which", metavar="SCENARIO")
+@click.option("--seed", type=int, default=fairness.SEED, show_default=True, help="Draw its parameters from this number.")
+def check(which, seed) -> None:
+    """Say what is unfair in SCENARIO (number or folder): its text, and how it plays. It takes some minutes."""
+    said = fairness.check(authoring.find(which), seed, progress)
+    for sentence in said:
+        console.print(f"[red]unfair:[/red] {escape(sentence)}", soft_wrap=True)
+    if said:
+        sys.exit(EXIT_NO_PASS)
+    console.print("[green]fair[/green]")
 
 
 def _injected_run():

@@ -58,7 +58,7 @@ def exercise() -> None:
             if run.state != "injected":
                 raise LabError("the run was ended from another terminal")
             try:
-                facts = _measure(settings, scenario, run)
+                facts = measure(settings, scenario, run)
                 show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
                 if _is_over(scenario, run, facts):
                     return
@@ -101,16 +101,21 @@ def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: 
 
     Raises LabError when Prometheus does not answer.
     """
-    facts = _measure(settings, scenario, run)
+    facts = measure(settings, scenario, run)
+    return rubric.grade(scenario, run, facts, account(settings, scenario, run, wait and facts.mitigated(scenario)))
+
+
+def account(settings: LabSettings, scenario: scenarios.Scenario, run: Run, settled: bool) -> ledger.Account:
+    """What became of the run's messages; with `settled`, in-flight messages get time to arrive."""
     dropped = 0
     if scenario.truth.broker_drops_messages:
         dropped = grading_facts.dropped_by_broker(Prometheus(settings.prometheus_url), run.injected_at, time.time())
-    count = ledger.settled if wait and facts.mitigated(scenario) else ledger.account
-    return rubric.grade(scenario, run, facts,
-                        count(settings, stacks.current(settings), run.injected_at, dropped=dropped))
+    count = ledger.settled if settled else ledger.account
+    return count(settings, stacks.current(settings), run.injected_at, dropped=dropped)
 
 
-def _measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:
+def measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:
+    """What Prometheus has measured of the run by now. Raises LabError when it does not answer."""
     before = dotenv_values(stream=StringIO(run.settings_before))
     rate = float(before.get("LAB_TRAFFIC_RATE") or LabSettings.model_fields["lab_traffic_rate"].default)
     return grading_facts.measure(

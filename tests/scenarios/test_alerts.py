@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import pytest
 
 from dashboards.queries import fill_in, panels, variable_values
+from lab.engine import scenario as scenarios
+from lab.fairness import alerts as proof
 from lab.faults import Fault
 from lab.faults.importer import Importer
 from lab.faults.toxics import Toxic
 from lab.settings import ROOT
 from tests.conftest import Lab, private_lab, wait_until
-from tests.scenarios import proof
 
 # Some minutes of the quarter of an hour that a healthy lab is to be quiet; HEALTHY_MINUTES=15 for all of it.
 HEALTHY_SECONDS = 60 * float(os.environ.get("HEALTHY_MINUTES", "2"))
@@ -117,5 +118,5 @@ def test_slow_burns_come_and_go(healthy: Lab):
 
 def test_every_alert_is_raised_by_a_scenario_or_here():
     raised = {alert for case in CASES.values() for alert in case.alerts} | {name + proof.SLOW for name in SLOW_BURNS}
-    raised |= {alert for number in proof.scenarios.folders() for alert in proof.scenarios.load(number, 0).alerts}
+    raised |= {alert for number in scenarios.folders() for alert in scenarios.load(number, 0).alerts}
     assert set(proof.alerts()) <= raised

@@ -1,28 +1,29 @@
 """What was seen of the alerts: which fault raised which, and after how long.
 
-The tests of this folder leave what they have seen in `.lab/proof`; `python -m tests.scenarios.proof`
-makes the table of it that is kept in prometheus/ALERTS.md.
+Plays of scenarios and the tests of alerts leave what they have seen in `.lab/proof`; the table of it is kept in
+prometheus/ALERTS.md, and keeps the columns of what has not been seen anew.
 """
 
 import json
+import re
 import time
 
 import yaml
 
-from lab.engine import scenario as scenarios
+from lab.fairness.play import FOLDER
 from lab.prometheus import Prometheus
 from lab.settings import ROOT
 
-FOLDER = ROOT / ".lab" / "proof"
 TABLE = ROOT / "prometheus" / "ALERTS.md"
 SLOW = " (slow burn)"  # the ticket of an objective, beside its page
 
 HEAD = """\
 # Which fault raises which alert
 
-Seen in tests (`tests/scenarios`), on a lab that was healthy before: seconds from the fault to the alert. **Bold**: a
-test fails where it does not come in time. Each one was gone after the lab was healed, which the tests check, too. In a
-healthy lab none fires. `python -m tests.scenarios.proof` writes this file from what the tests have last seen.
+Seen in plays of the scenarios (`make scenarios-proof`) and in tests (`tests/scenarios`), on a lab that was healthy
+before: seconds from the fault to the alert. **Bold**: a proof or a test fails where it does not come in time. Each one
+was gone after the lab was healed, which they check, too. In a healthy lab none fires. `python -m lab.fairness.alerts`
+writes this file from what was last seen.
 """
 
 
@@ -71,7 +72,7 @@ def alerts() -> list[str]:
 
 
 def table() -> str:
-    columns = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"), key=_order)}
+    columns = dict(sorted((_written(TABLE.read_text()) | _seen()).items(), key=_order))
     lines = [HEAD, f"| alert | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for alert in alerts():
         lines.append(f"| {alert} | {' | '.join(_cell(column, alert) for column in columns.values())} |")
@@ -79,9 +80,33 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _order(file) -> tuple[bool, int, str]:
+def write() -> None:
+    """Write prometheus/ALERTS.md anew."""
+    TABLE.write_text(table())
+
+
+def _seen() -> dict[str, dict]:
+    return {file.stem: json.loads(file.read_text()) for file in FOLDER.glob("*.json")}
+
+
+def _written(text: str) -> dict[str, dict]:
+    """The columns of the table as it is."""
+    titles = re.findall(r"^- (\w+): (.+)$", text, re.MULTILINE)
+    columns = {key: {"title": title, "seen": {}, "expected": []} for key, title in titles}
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    for alert, *cells in rows[1:]:
+        for key, cell in zip(rows[0][1:], cells, strict=True):
+            if cell:
+                columns[key]["seen"][alert] = int(cell.strip("*"))
+            if cell.startswith("**"):
+                columns[key]["expected"].append(alert)
+    return columns
+
+
+def _order(column: tuple[str, dict]) -> tuple[bool, int, str]:
     """Scenarios first, by number."""
-    return (not file.stem.isdigit(), int(file.stem) if file.stem.isdigit() else 0, file.stem)
+    key = column[0]
+    return (not key.isdigit(), int(key) if key.isdigit() else 0, key)
 
 
 def _cell(column: dict, alert: str) -> str:
@@ -91,13 +116,6 @@ def _cell(column: dict, alert: str) -> str:
     return f"**{seconds}**" if alert in column["expected"] else str(seconds)
 
 
-def main() -> None:
-    missing = [str(number) for number in scenarios.folders() if not (FOLDER / f"{number}.json").exists()]
-    if missing:
-        raise SystemExit(f"nothing was seen yet of scenario {', '.join(missing)}: run the tests of tests/scenarios")
-    TABLE.write_text(table())
-    print(f"wrote {TABLE.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    write()
+    print(f"wrote {TABLE.relative_to(ROOT)}")

@@ -1,0 +1,67 @@
+"""What helps the author of a scenario: a folder to begin with, and what can be said of it without a lab."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader
+
+from lab.engine import scenario as scenarios
+from lab.engine.scenario import Scenario
+from lab.errors import LabError
+from lab.fairness import answers
+from lab.settings import ROOT
+
+TEMPLATE = Path(__file__).parent / "template"
+SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
+
+
+def new_scenario(slug: str, title: str | None, tier: int) -> Path:
+    """Write a folder with the next free number, valid as it is. Raises LabError for a bad or a taken name."""
+    if not re.fullmatch(SLUG, slug):
+        raise LabError(f"{slug!r} is no name for a folder: small letters and digits, joined by '-', like slow-disk")
+    known = scenarios.folders()
+    if taken := next((path for path in known.values() if path.name.partition("-")[2] == slug), None):
+        raise LabError(f"{taken.name} is there already: take another name")
+    folder = scenarios.FOLDER / f"{max(known, default=0) + 1:02}-{slug}"
+    folder.mkdir()
+    templates = Environment(loader=FileSystemLoader(TEMPLATE), keep_trailing_newline=True)
+    title = title or slug.replace("-", " ").capitalize()
+    for path in sorted(TEMPLATE.iterdir()):
+        text = templates.get_template(path.name).render(
+            title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
+        (folder / path.name).write_text(text)
+    scenarios.load_folder(folder)
+    return folder
+
+
+def find(which: str) -> int:
+    """The number of a scenario that is named by its number, its folder's name, or a path to it. Raises LabError."""
+    name = Path(which).resolve().name if "/" in which else which
+    known = scenarios.folders()
+    for number, folder in known.items():
+        if name in (str(number), folder.name):
+            return number
+    raise LabError(f"{which!r} is no scenario; there are: {', '.join(folder.name for folder in known.values())}")
+
+
+def unfair_text(scenario: Scenario) -> list[str]:
+    """What the folder's text gives away, leaves out, or has wrong."""
+    said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in _alerts()]
+    truth = answers.truth(scenario)
+    walkthrough = (scenarios.folders()[scenario.number] / "walkthrough.md").read_text()
+    said += [f"walkthrough.md does not name the answer {word!r}" for word in truth.values()
+             if word not in walkthrough]
+    given = " ".join([scenario.brief, *(hint.text for hint in scenario.hints)])
+    name = r"[\s-]+".join(truth["cause"].split("-"))
+    if re.search(rf"\b{name}\b", given, re.IGNORECASE):
+        said.append(f"brief or hints name the cause ({truth['cause']}): describe what people see")
+    return said
+
+
+def _alerts() -> set[str]:
+    """The names of all alerts that there are."""
+    groups = (group for file in (ROOT / "prometheus" / "rules").glob("*.yml")
+              for group in yaml.safe_load(file.read_text())["groups"])
+    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
