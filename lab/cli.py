@@ -217,8 +217,8 @@ def dlq_list(reason, limit) -> None:
     """List the dead letters; changes nothing."""
     letters = [letter for letter in dead_letters.look(lab_settings.load()) if reason in (None, letter.reason)]
     if letters:
-        # Where no terminal sets the width, a line is as long as it is.
-        console.print(dlq_view.table(letters[:limit]), width=None if console.is_terminal else 1000)
+        # A narrow terminal may wrap the lines; an id must never be cut, as it is there to be typed.
+        Console(width=1000).print(dlq_view.table(letters[:limit]))
     if len(letters) > limit:
         console.print(f"… and {len(letters) - limit} more: --limit {len(letters)} shows them")
     _say(dlq_view.summary(letters))
@@ -232,7 +232,7 @@ def dlq_show(message_id) -> None:
     if not found:
         raise LabError(f"there is no dead letter {message_id}: `lab dlq list` shows what is there")
     for letter in found:
-        console.print(dlq_view.details(letter), width=None if console.is_terminal else 1000)
+        click.echo(dlq_view.details(letter))
 
 
 def dlq_selection(command):
@@ -282,7 +282,8 @@ def _approved(settings, selection) -> dead_letters.Selection:
         raise LabError("this removes messages: say --yes where there is no terminal to ask at")
     chosen = selection.choose(dead_letters.look(settings))
     if not chosen:
-        return selection
+        _say("no such dead letter is there (any more)")
+        sys.exit()
     _say(dlq_view.summary(chosen))
     click.confirm("Remove them? The ledger and a grade will count them as discarded.", abort=True)
     return dead_letters.Selection(ids=tuple(dict.fromkeys(letter.id for letter in chosen)))

@@ -2,8 +2,10 @@
 
 Every call takes all messages that are in the queue when it begins, unacked, over one connection
 straight to the broker, and acts on those alone: what comes back meanwhile is of the next call.
-What is not acked when the connection ends, however it ends, the broker puts back. It keeps the
-order only of a queue that is taken as a whole: a quorum queue delivers what was put back first.
+What is not acked when the connection ends, however it ends, the broker puts back. The order stays
+only where the queue is taken as a whole: a quorum queue delivers first what was put back first.
+Each look counts as a delivery of every message, and RabbitMQ 4 drops what was delivered 20 times;
+the policy in rabbitmq/definitions.json lifts that limit.
 
 Delivery stays at least once: a message leaves the queue after its copy is safe, in the main queue
 or in a file. A call that is killed between the two leaves it in both places, never in none.
@@ -23,9 +25,11 @@ from pathlib import Path
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import (
     AMQPError,
     ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
     NackError,
     ProbableAuthenticationError,
     UnroutableError,
@@ -45,6 +49,7 @@ PUBLISHED_BY, PUBLISHED_AT_MS = "x-published-by", "x-published-at-ms"
 # https://www.rabbitmq.com/docs/dlx#automatic-dead-letter-cycles
 _OF_THE_PAST = {REASON, ERROR, ATTEMPT, "x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"}
 _OF_THE_PAST_PREFIXES = ("x-first-death-", "x-last-death-")
+_IN_BOTH = "it, and those just before it, may be in both queues"
 # Nobody can read these, however often they are sent.
 UNREADABLE = {"undecodable", "invalid"}
 
@@ -159,7 +164,7 @@ class Outcome:
 
 def look(settings: LabSettings) -> list[DeadLetter]:
     """Every message, in the queue's order; changes nothing. Raises LabError where the broker is away."""
-    with _taken(settings) as (_channel, letters):
+    with taken(settings) as (_channel, letters):
         return letters
 
 
@@ -168,7 +173,7 @@ def replay(settings: LabSettings, selection: Selection, force: bool = False) -> 
 
     Refuses those that nobody can read, unless `force`. Raises LabError where the broker is away.
     """
-    with _taken(settings) as (channel, letters):
+    with taken(settings) as (channel, letters):
         publishing = channel.connection.channel()
         publishing.confirm_delivery()
         return replay_over(channel, publishing, letters, selection, force)
@@ -201,8 +206,10 @@ def _send(channel: BlockingChannel, publishing: BlockingChannel, letter: DeadLet
         return "the broker refused it: the queue is full, or it cannot write"
     except UnsupportedAMQPFieldException:
         return "it has a header that pika cannot send"
+    except ConnectionBlockedTimeout:
+        return f"the broker blocks publishers (RUNBOOK.md, «BrokerAlarm»); {_IN_BOTH}"
     except AMQPError as error:
-        return f"the connection ended ({type(error).__name__}): it, and those just before it, may be in both queues"
+        return f"the connection ended ({type(error).__name__}); {_IN_BOTH}"
     return None
 
 
@@ -228,7 +235,7 @@ def drop(settings: LabSettings, selection: Selection) -> Outcome:
 
     Raises LabError where the broker is away or the file cannot be written; then nothing is removed.
     """
-    with _taken(settings) as (channel, letters):
+    with taken(settings) as (channel, letters):
         outcome = Outcome(missing=selection.missing(letters))
         if chosen := selection.choose(letters):
             outcome.file = settings.reports_dir / time.strftime("dropped-%Y%m%d-%H%M%S.jsonl")
@@ -289,10 +296,11 @@ def printable(value: object) -> str:
 
 
 @contextmanager
-def _taken(settings: LabSettings) -> Iterator[tuple[BlockingChannel, list[DeadLetter]]]:
+def taken(settings: LabSettings) -> Iterator[tuple[BlockingChannel, list[DeadLetter]]]:
     """All that is in the queue, unacked; what is not acked by the end is put back.
 
-    Raises LabError where the broker is away or somebody else reads the queue.
+    Of more than `MOST` messages, these are the first. Raises LabError where the broker is away or
+    somebody else reads the queue.
     """
     with _connection(settings) as connection:
         channel = connection.channel()
@@ -325,11 +333,13 @@ def _take(channel: BlockingChannel) -> list[DeadLetter]:
 
 
 def _give_back(channel: BlockingChannel) -> None:
-    """Put back what is unacked, and wait until the broker has done so: the next call must see all of it."""
-    channel.basic_nack(0, multiple=True, requeue=True)
+    """Have the broker put back what is unacked, and wait until it has: the next call must see all of it."""
+    connection = channel.connection
+    channel.close()  # keeps the order; of a nack of many, RabbitMQ 3.10 does not where a delivery limit is set
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    # While a consumer holds messages, the queue counts it, even when it is cancelled.
-    while channel.queue_declare(QUEUE, passive=True).method.consumer_count and time.monotonic() < deadline:
+    asking = connection.channel()
+    # A queue counts a consumer, even a cancelled one, as long as it holds messages.
+    while asking.queue_declare(QUEUE, passive=True).method.consumer_count and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
@@ -352,5 +362,6 @@ def _connection(settings: LabSettings) -> Iterator[pika.BlockingConnection]:
         if error.reply_code == 404:
             raise LabError(f"there is no queue {QUEUE}: `lab restart consumer` declares it") from None
         raise LabError(f"{where} refuses: {error.reply_text}") from None
-    except (AMQPError, OSError) as error:
-        raise LabError(f"{where} does not answer ({type(error).__name__}): `lab ps`, then `lab start rabbitmq`") from None
+    except (AMQPError, AMQPConnectorException, OSError) as error:
+        raise LabError(f"{where} does not answer ({type(error).__name__}): `lab ps`, then `lab start rabbitmq`, "
+                       "or `lab resume rabbitmq` where it is paused") from None

@@ -16,13 +16,12 @@ EXAMPLES = 5
 
 
 def table(letters: Collection[DeadLetter]) -> Table:
-    """A line for each."""
+    """A line for each, as wide as it is."""
     shown = Table("id", "reason", "published by", "age", "attempts", "size", "error", box=None)
     for letter in letters:
-        # Text, as markup in what others wrote must stay text; an id is never cut: it is there to be typed.
-        shown.add_row(Text(letter.id, no_wrap=True, overflow="fold"), Text(letter.reason), Text(letter.publisher),
-                      age(letter), str(letter.attempts), size(len(letter.body)),
-                      Text(shortened(letter.error, ERROR_CHARACTERS)))
+        # Text: markup in what others wrote must stay text.
+        shown.add_row(*map(Text, (letter.id, letter.reason, letter.publisher, age(letter), str(letter.attempts),
+                                  size(len(letter.body)), shortened(letter.error, ERROR_CHARACTERS))))
     return shown
 
 
@@ -34,27 +33,16 @@ def summary(letters: Collection[DeadLetter]) -> str:
     return f"{count(len(letters))}: {reasons}; published by {_counts(letter.publisher for letter in letters)}"
 
 
-def details(letter: DeadLetter) -> Table:
-    """Everything about one."""
-    shown = Table(box=None, show_header=False)
-
-    def row(name: str, value: object) -> None:
-        shown.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))
-
-    for name, value in (("id", letter.id), ("reason", letter.reason), ("error", letter.error),
-                        ("published by", letter.publisher), ("age", age(letter)), ("attempts", letter.attempts),
-                        ("size", size(len(letter.body)))):
-        row(name, value)
+def details(letter: DeadLetter) -> str:
+    """Everything about one, the body last."""
     told = letter.as_dict()
-    for name, value in told["properties"].items():
-        row(f"property {name}", printable(value))
-    for name, value in told["headers"].items():
-        if name != "x-death":
-            row(f"header {name}", printable(value))
-    for death in letter.deaths:
-        row("x-death", "  ".join(f"{printable(name)}={printable(plain(value))}" for name, value in death.items()))
-    row("body", body(letter.body))
-    return shown
+    rows = [("id", letter.id), ("reason", letter.reason), ("error", letter.error), ("published by", letter.publisher),
+            ("age", age(letter)), ("attempts", letter.attempts), ("size", size(len(letter.body)))]
+    rows += [(f"property {name}", value) for name, value in told["properties"].items()]
+    rows += [(f"header {name}", value) for name, value in told["headers"].items() if name != "x-death"]
+    rows += [("x-death", ", ".join(f"{printable(name)} {plain(value)}" for name, value in death.items()))
+             for death in letter.deaths]
+    return "\n".join([*(f"{name:<28} {printable(value)}" for name, value in rows), "", body(letter.body)])
 
 
 def body(content: bytes) -> str:
