@@ -223,8 +223,8 @@ def anew(letter: DeadLetter) -> pika.BasicProperties:
     properties.headers = {name: value for name, value in letter.headers.items()
                           if name not in _OF_THE_PAST and not str(name).startswith(_OF_THE_PAST_PREFIXES)}
     if letter.published_by:
-        # The broker accepts only our own name as user_id: https://www.rabbitmq.com/docs/validated-user-id
-        properties.headers[PUBLISHED_BY], properties.user_id = letter.published_by, None
+        properties.headers[PUBLISHED_BY] = letter.published_by
+    properties.user_id = None  # the broker accepts only our own: https://www.rabbitmq.com/docs/validated-user-id
     properties.expiration = None  # its publisher's TTL is over, or nearly
     properties.delivery_mode = pika.DeliveryMode.Persistent.value
     return properties
@@ -326,8 +326,8 @@ def _take(channel: BlockingChannel) -> list[DeadLetter]:
         came = len(letters)
         channel.connection.process_data_events(TIMEOUT_SECONDS)
         if len(letters) == came:
-            raise LabError(f"only {came} of {expected} messages came: the broker hangs, or somebody else reads {QUEUE}. "
-                           "Nothing is changed: try again")
+            raise LabError(f"only {came} of {expected} messages came: the broker hangs, or somebody else reads "
+                           f"{QUEUE}. Nothing is changed: try again")
     channel.basic_cancel(tag)  # keeps what is unacked, brings nothing new
     return letters
 

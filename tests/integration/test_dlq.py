@@ -126,7 +126,8 @@ class TestLooking:
         await_there(lab, ["shown"])
         for _ in range(2):
             shown = lab.command("dlq", "show", "shown").stdout
-            for text in ("invalid", "payload: must not be null", "program / admin", "header x-published-by", '  "id": "shown"'):
+            for text in ("invalid", "payload: must not be null", "program / admin", "header x-published-by",
+                         '  "id": "shown"'):
                 assert text in shown
 
 

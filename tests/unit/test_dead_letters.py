@@ -17,7 +17,8 @@ from services.messaging import schema, topology
 
 def letter(tag: int = 1, body: bytes = b"{}", message_id: str | None = None, headers: dict | None = None,
            **properties) -> DeadLetter:
-    return DeadLetter(tag, pika.BasicProperties(message_id=message_id or f"m{tag}", headers=headers, **properties), body)
+    message_id = message_id or f"m{tag}"
+    return DeadLetter(tag, pika.BasicProperties(message_id=message_id, headers=headers, **properties), body)
 
 
 def with_reason(reason: str, tag: int = 1) -> DeadLetter:
@@ -110,9 +111,11 @@ class TestSelection:
 class TestAnew:
     def test_the_past_is_left_behind(self):
         past = {dlq.REASON: "expired", dlq.ERROR: "late", dlq.ATTEMPT: 5, "x-death": [{"reason": "expired"}],
-                "x-first-death-queue": "messages", "x-last-death-reason": "expired", "x-delivery-count": 3, "CC": ["other"]}
+                "x-first-death-queue": "messages", "x-last-death-reason": "expired", "x-delivery-count": 3,
+                "CC": ["other"]}
         kept = {dlq.PUBLISHED_AT_MS: 1000, "trace": "t"}
-        properties = dlq.anew(letter(headers=past | kept, expiration="100", delivery_mode=1, app_id="program", priority=3))
+        properties = dlq.anew(letter(
+            headers=past | kept, expiration="100", delivery_mode=1, app_id="program", priority=3))
         assert properties.headers == kept
         assert (properties.expiration, properties.delivery_mode) == (None, 2)
         assert (properties.message_id, properties.app_id, properties.priority) == ("m1", "program", 3)
@@ -212,7 +215,8 @@ class TestView:
         assert dlq_view.summary(letters) == "3 dead letters: 2 invalid, 1 expired; published by 3 unknown"
         assert dlq_view.summary([]) == "no dead letters"
 
-    @pytest.mark.parametrize(("seconds", "shown"), [(5, "5 s"), (119, "119 s"), (130, "2 min"), (3600 * 5, "5 h"), (86400 * 3, "3 d")])
+    @pytest.mark.parametrize(("seconds", "shown"), [
+        (5, "5 s"), (119, "119 s"), (130, "2 min"), (3600 * 5, "5 h"), (86400 * 3, "3 d")])
     def test_ages(self, seconds, shown, monkeypatch):
         monkeypatch.setattr(dlq_view.time, "time", lambda: 1_000_000.0)
         assert dlq_view.age(letter(timestamp=1_000_000 - seconds)) == shown
