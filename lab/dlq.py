@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import struct
 import time
 from base64 import b64encode
 from collections.abc import Collection, Iterator
@@ -33,7 +34,6 @@ from pika.exceptions import (
     NackError,
     ProbableAuthenticationError,
     UnroutableError,
-    UnsupportedAMQPFieldException,
 )
 
 from lab.errors import LabError
@@ -204,7 +204,7 @@ def _send(channel: BlockingChannel, publishing: BlockingChannel, letter: DeadLet
         return "no queue is bound for it: `lab restart consumer` binds it"
     except NackError:
         return "the broker refused it: the queue is full, or it cannot write"
-    except UnsupportedAMQPFieldException:
+    except struct.error:  # pika reads larger numbers than it writes
         return "it has a header that pika cannot send"
     except ConnectionBlockedTimeout:
         return f"the broker blocks publishers (RUNBOOK.md, «BrokerAlarm»); {_IN_BOTH}"
