@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lab import dlq as dead_letters
+from lab import dlq_view
 from lab import monitor as lab_monitor
 from lab import settings as lab_settings
 from lab import slo
@@ -202,6 +204,109 @@ def set_(assignment) -> None:
         raise LabError(f"{assignment!r} is not KEY=VALUE")
     lab_settings.change(key, value)
     console.print(f"{key}={value} is set; restart what reads it, for example: lab restart consumer")
+
+
+# -- dead letters ---------------------------------------------------------------------------
+
+
+@main.group()
+def dlq() -> None:
+    """Look at the dead letters, send them back, or remove them."""
+
+
+@dlq.command("list")
+@click.option("--reason", help="Only those with this reason.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Lines to show at most.")
+def dlq_list(reason, limit) -> None:
+    """List the dead letters; changes nothing."""
+    letters = [letter for letter in dead_letters.look(lab_settings.load()) if reason in (None, letter.reason)]
+    if letters:
+        # A narrow terminal may wrap the lines; an id must never be cut, as it is there to be typed.
+        Console(width=1000).print(dlq_view.table(letters[:limit]))
+    if len(letters) > limit:
+        console.print(f"… and {len(letters) - limit} more: --limit {len(letters)} shows them")
+    _say(dlq_view.summary(letters))
+
+
+@dlq.command("show")
+@click.argument("message_id", metavar="ID")
+def dlq_show(message_id) -> None:
+    """Show all that is known of one message; changes nothing."""
+    found = dead_letters.Selection(ids=(message_id,)).choose(dead_letters.look(lab_settings.load()))
+    if not found:
+        raise LabError(f"there is no dead letter {message_id}: `lab dlq list` shows what is there")
+    for letter in found:
+        click.echo(dlq_view.details(letter))
+
+
+def dlq_selection(command):
+    """Gives the command the selection that its ids and options make."""
+
+    @click.argument("ids", nargs=-1, metavar="[ID]...")
+    @click.option("--reason", help="All with this reason.")
+    @click.option("--all", "everything", is_flag=True, help="All that are there now.")
+    @functools.wraps(command)
+    def wrapped(ids, reason, everything, **options):
+        return command(dead_letters.Selection(ids, reason, everything), **options)
+
+    return wrapped
+
+
+@dlq.command("replay")
+@dlq_selection
+@click.option("--force", is_flag=True, help="Even those that nobody can read.")
+def dlq_replay(selection, force) -> None:
+    """Send dead letters back to the consumers; safe to repeat, and to interrupt."""
+    outcome = dead_letters.replay(lab_settings.load(), selection, force)
+    _say(f"{dlq_view.count(len(outcome.done))} sent back to the consumers")
+    if outcome.refused:
+        _say(f"{len(outcome.refused)} refused: nobody can read them, so they would come straight back "
+             f"(--force sends them all the same): {dlq_view.examples([letter.id for letter in outcome.refused])}")
+    _exit_by_outcome(outcome)
+
+
+@dlq.command("drop")
+@dlq_selection
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def dlq_drop(selection, yes) -> None:
+    """Remove dead letters; a file in the reports' folder keeps them."""
+    settings = lab_settings.load()
+    if not yes:
+        selection = _approved(settings, selection)
+    outcome = dead_letters.drop(settings, selection)
+    _say(f"{dlq_view.count(len(outcome.done))} removed")
+    if outcome.file:
+        _say(f"kept in {outcome.file}; the ledger and a grade count them as discarded")
+    _exit_by_outcome(outcome)
+
+
+def _approved(settings, selection) -> dead_letters.Selection:
+    """What a person at the terminal agrees to remove: nothing that arrives meanwhile."""
+    if not sys.stdin.isatty():
+        raise LabError("this removes messages: say --yes where there is no terminal to ask at")
+    chosen = selection.choose(dead_letters.look(settings))
+    if not chosen:
+        _say("no such dead letter is there (any more)")
+        sys.exit()
+    _say(dlq_view.summary(chosen))
+    click.confirm("Remove them? The ledger and a grade will count them as discarded.", abort=True)
+    return dead_letters.Selection(ids=tuple(dict.fromkeys(letter.id for letter in chosen)))
+
+
+def _exit_by_outcome(outcome) -> None:
+    """Tell what was not done; by the exit code too, unless it was only not there any more."""
+    if outcome.missing:
+        _say(f"{len(outcome.missing)} not there (any more): {dlq_view.examples(outcome.missing)}")
+    for trouble in dict.fromkeys(trouble for _letter, trouble in outcome.failed):
+        ids = [letter.id for letter, why in outcome.failed if why == trouble]
+        _say(f"{len(ids)} stayed: {trouble}: {dlq_view.examples(ids)}")
+    if outcome.failed or outcome.refused:
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    """What others wrote may stand in it: no markup."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 # -- runs -----------------------------------------------------------------------------------
