@@ -10,6 +10,10 @@ GREP =
 SEED =
 FIGURES =
 RUNS = 200
+SCENARIO =
+ONLY =
+PASSES =
+FRESH =
 COMPONENT =
 CAUSE =
 NOTES =
@@ -21,7 +25,8 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset campaign test benchmark smoke clean generate requirements
+	load scenarios detect submit hint grade reset check scenarios-proof campaign test benchmark smoke clean \
+	generate requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -82,6 +87,12 @@ grade: ## end the run and read the grade
 
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
+
+check: ## for authors: play SCENARIO=4 (a number, or a folder), and say what is unfair
+	@$(LAB) check $(call option,seed,SEED) $(call quoted,SCENARIO)
+
+scenarios-proof: ## prove every scenario fair, or ONLY="4 7"; PASSES=1, SEED=3, FRESH=1; goes on where it stopped
+	@$(LAB) prove $(call option,passes,PASSES) $(call option,seed,SEED) $(if $(FRESH),--fresh) $(ONLY)
 
 campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)

@@ -505,6 +505,36 @@ def check(which, seed) -> None:
     console.print("[green]fair[/green]")
 
 
+@main.command("new-scenario")
+@click.argument("name")
+@click.option("--title", help="What the list of scenarios shows; else it is made of NAME.")
+@click.option("--tier", type=click.IntRange(1, 3), default=1, show_default=True)
+def new_scenario(name, title, tier) -> None:
+    """Write a folder for a new scenario, with the next free number; NAME is like slow-disk."""
+    folder = authoring.new_scenario(name, title, tier)
+    number = authoring.find(folder.name)
+    console.print(f"wrote {folder.relative_to(scenarios.FOLDER.parent)}, which is valid as it is. Now, with "
+                  f"scenarios/AUTHORING.md beside you:\n"
+                  f"  1. say in scenario.yaml what breaks, and what the answer is\n"
+                  f"  2. `make check SCENARIO={number}` plays it, and says what is unfair\n"
+                  f"  3. write brief.md; play it yourself (`make scenario-{number}`), and write walkthrough.md from that",
+                  soft_wrap=True)
+
+
+@main.command()
+@click.argument("numbers", nargs=-1, type=int)
+@click.option("--passes", type=click.IntRange(1, 2), default=2, show_default=True)
+@click.option("--seed", type=int, default=fairness.SEED, show_default=True, help="Of the parameters, and of the order.")
+@click.option("--fresh", is_flag=True, help="Play again what has been played; else an interrupted proof goes on.")
+def prove(numbers, passes, seed, fresh) -> None:
+    """Prove scenarios fair (all, or NUMBERS): some minutes for each and each pass; writes scenarios/PROOF.md."""
+    said = fairness.prove(numbers, passes, seed, fresh, progress)
+    console.print("wrote scenarios/PROOF.md and prometheus/ALERTS.md; " + (
+        f"[red]unfair or not played: {', '.join(map(str, said))}[/red]" if said else "[green]all is fair[/green]"))
+    if said:
+        sys.exit(EXIT_NO_PASS)
+
+
 def _injected_run():
     records = Records(lab_settings.load().run_dir)
     run = records.active()

@@ -24,13 +24,14 @@ def new_scenario(slug: str, title: str | None, tier: int) -> Path:
     known = scenarios.folders()
     if taken := next((path for path in known.values() if path.name.partition("-")[2] == slug), None):
         raise LabError(f"{taken.name} is there already: take another name")
-    folder = scenarios.FOLDER / f"{max(known, default=0) + 1:02}-{slug}"
+    number = max(known, default=0) + 1
+    folder = scenarios.FOLDER / f"{number:02}-{slug}"
     folder.mkdir()
     templates = Environment(loader=FileSystemLoader(TEMPLATE), keep_trailing_newline=True)
     title = title or slug.replace("-", " ").capitalize()
     for path in sorted(TEMPLATE.iterdir()):
         text = templates.get_template(path.name).render(
-            title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
+            number=number, title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
         (folder / path.name).write_text(text)
     scenarios.load_folder(folder)
     return folder

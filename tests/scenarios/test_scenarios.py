@@ -28,7 +28,7 @@ def played(request, one_lab: Lab) -> Play:
 
 def test_nothing_is_unfair(played: Play):
     scenario = scenarios.load(played.scenario, played.seed)
-    assert verdict.unfair(scenario, played, proof.all_scenarios(played.seed)) == []
+    assert verdict.unfair(scenario, played, verdict.rivals(played.seed)) == []
     alerts.note(str(scenario.number), scenario.title, played.alerts, scenario.alerts)
 
 
