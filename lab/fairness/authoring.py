@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader
 from lab.engine import scenario as scenarios
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
-from lab.fairness import answers
 from lab.settings import ROOT
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -50,14 +49,14 @@ def find(which: str) -> int:
 def unfair_text(scenario: Scenario) -> list[str]:
     """What the folder's text gives away, leaves out, or has wrong."""
     said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in _alerts()]
-    truth = answers.truth(scenario)
+    truth = scenario.truth
     walkthrough = (scenarios.folders()[scenario.number] / "walkthrough.md").read_text()
-    said += [f"walkthrough.md does not name the answer {word!r}" for word in truth.values()
-             if word not in walkthrough]
+    said += [f"walkthrough.md does not name the answer {word!r}" for finding in truth.findings
+             for word in (finding.component, finding.cause) if word not in walkthrough]
     given = " ".join([scenario.brief, *(hint.text for hint in scenario.hints)])
-    name = r"[\s-]+".join(truth["cause"].split("-"))
+    name = r"[\s-]+".join(truth.cause.split("-"))
     if re.search(rf"\b{name}\b", given, re.IGNORECASE):
-        said.append(f"brief or hints name the cause ({truth['cause']}): describe what people see")
+        said.append(f"brief or hints name the cause ({truth.cause}): describe what people see")
     return said
 
 
