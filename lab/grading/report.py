@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from lab import slo
@@ -26,21 +27,28 @@ def curves(prometheus: Prometheus, start: float, end: float) -> list[Curve]:
                   tuple(prometheus.series(objective.query, start, end))) for objective in slo.objectives()]
 
 
-def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve]) -> dict:
-    """All that a report says, as plain data; times are Unix time in seconds."""
+def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve],
+            evidence: dict, exam: dict | None = None) -> dict:
+    """All that a report says, as plain data; times are Unix time in seconds.
+
+    `evidence` is what the watch over the run concludes, `exam` is who was examined, and from what it was drawn.
+    """
     submission = run.last("submission")
     return {
         "scenario": {"number": scenario.number, "name": scenario.name, "title": scenario.title,
                      "tier": scenario.tier, "par_time": scenario.par_time},
-        "run": {"id": run.id, "seed": run.seed, "injected_at": run.injected_at},
+        "run": {"id": run.id, "seed": exam["scenario_seed"] if exam else run.seed,
+                "started_at": run.started_at, "injected_at": run.injected_at},
+        "exam": exam,
         "grade": grade.as_dict(),
         "pass_mark": PASS,
         "truth": {"component": scenario.truth.component, "cause": scenario.truth.cause,
                   "explanation": scenario.truth.explanation},
         "answer": submission.data if submission else None,
+        "evidence": evidence,
         "curves": [asdict(curve) for curve in curves],
         "timeline": [{"time": event.time, "kind": event.kind, "data": event.data}
-                     for event in run.events if event.kind != "fault"],
+                     for event in run.events if event.kind not in {"fault", "exam"}],
     }
 
 
@@ -51,6 +59,7 @@ def html(content: dict) -> str:
     marks = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in MARKED_EVENTS]
     environment.filters["plot"] = lambda curve: svg(Curve(**curve), start, end, marks)
     environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
+    environment.filters["date"] = lambda moment: time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
     return environment.get_template("report.html.j2").render(content)
 
 
@@ -69,6 +78,7 @@ def terminal(content: dict) -> RenderableType:
         f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
         table,
         f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
+        *(f"[yellow]irregularity:[/yellow] {escape(line)}" for line in content["evidence"]["irregularities"]),
         f"It was: [bold]{truth['cause']}[/bold] at [bold]{truth['component']}[/bold]. {truth['explanation']}")
 
 
