@@ -13,6 +13,10 @@ RUNS = 200
 COMPONENT =
 CAUSE =
 NOTES =
+CANDIDATE =
+MINUTES =
+TIER =
+KEY =
 
 # $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -21,7 +25,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset campaign test benchmark smoke clean generate requirements
+	load scenarios detect submit hint grade reset exam campaign test benchmark smoke clean generate requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -82,6 +86,10 @@ grade: ## end the run and read the grade
 
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
+
+exam: ## examine CANDIDATE='Ada Lovelace', blind: MINUTES=45, SEED, TIER=1 to 3, KEY=file; see README.md
+	@$(LAB) exam start $(call option,candidate,CANDIDATE) $(call option,minutes,MINUTES) $(call option,seed,SEED) \
+		$(call option,tier,TIER) $(call option,key,KEY)
 
 campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)

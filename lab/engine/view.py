@@ -41,7 +41,7 @@ class View:
         """
         heading = f"Exam of {escape(candidate)}" if candidate else f"Scenario {scenario.number}"
         self._console.print(Panel(Markdown(scenario.brief), title=heading))
-        self._console.print(_HOW_TO if candidate is None else _HOW_TO.replace(_HINT, ""))
+        self._console.print(_how_to(with_hints=candidate is None))
         try:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False, transient=True) as live:
@@ -50,7 +50,8 @@ class View:
             else:
                 yield self._line_printer(scenario)
         except KeyboardInterrupt:
-            raise LabError(self._ask_what_to_do("make exam` with its key" if candidate else "make scenario-N`")) from None
+            again = "`make exam` with its key" if candidate else "the same `make scenario-N`"
+            raise LabError(self._ask_what_to_do(again)) from None
 
     def _ask_what_to_do(self, again: str) -> str:
         if sys.stdin.isatty():
@@ -62,7 +63,7 @@ class View:
             self.reset_wanted = answer == "reset"
         if self.reset_wanted:
             return "the run was ended"
-        return f"the run goes on: `lab grade` ends it, the same `{again} shows it again, `lab reset` drops it"
+        return f"the run goes on: `lab grade` ends it, {again} shows it again, `lab reset` drops it"
 
     def _line_printer(self, scenario: Scenario) -> Callable:
         last = 0.0
@@ -84,12 +85,12 @@ class View:
         self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-_HINT = "  [bold]lab hint[/bold]                       a hint, for some points\n"
-_HOW_TO = f"""\
+def _how_to(with_hints: bool) -> str:
+    hint = "\n  [bold]lab hint[/bold]                       a hint, for some points" if with_hints else ""
+    return f"""\
 Work in a second terminal, in this folder, after [bold]. .venv/bin/activate[/bold]:
   [bold]lab status[/bold]  [bold]lab ps[/bold]  [bold]lab logs[/bold]   look around, with RUNBOOK.md beside you
-  [bold]lab detect[/bold]                     declare the incident when you see it
-{_HINT}\
+  [bold]lab detect[/bold]                     declare the incident when you see it{hint}
   [bold]lab submit[/bold]                     say what is wrong; [bold]lab answers[/bold] lists the words
 Then mitigate. The run is graded when you have answered and the SLOs hold
 again, or at once with [bold]lab grade[/bold].

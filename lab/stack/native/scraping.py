@@ -15,7 +15,7 @@ _DISCOVERIES = ("static_configs", "dns_sd_configs")
 def write_configuration(folder: Path) -> None:
     """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files."""
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
-    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
     path = folder / "prometheus.yml"
     configuration = yaml.safe_load(path.read_text())
     for job in configuration["scrape_configs"]:
