@@ -67,6 +67,7 @@ def run_exam(exam: Exam, key: Key) -> Run:
     lab_settings.check_for_exercise()
     exams.hold(exam, exams.sealed(exam, key), key)
     view.current().progress("bringing the lab up")
+    stacks.current(settings).hide_control()
     _bring_up(settings)
     return _play(settings, records, experiment.compile_exam(exam.scenario), Strategy.DEFAULT)
 

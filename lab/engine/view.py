@@ -10,8 +10,8 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
-from rich.markup import escape
 from rich.panel import Panel
+from rich.text import Text
 
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
@@ -39,7 +39,7 @@ class View:
 
         With a candidate it is an exam: only the page itself tells what it is about.
         """
-        heading = f"Exam of {escape(candidate)}" if candidate else f"Scenario {scenario.number}"
+        heading = Text(f"Exam of {candidate}" if candidate else f"Scenario {scenario.number}")
         self._console.print(Panel(Markdown(scenario.brief), title=heading))
         self._console.print(_how_to(with_hints=candidate is None))
         try:

@@ -32,7 +32,8 @@ class Watch:
         self._found: dict[str, None] = {}
         self._began = self._looked_at = time.time()
         self._clock_offset = self._began - time.monotonic()
-        self._injected_before = run.injected_at is not None
+        # As it was seen first: the record can be edited.
+        self._since = min(self._began, run.injected_at or self._began)
         self._look_closely()
 
     def look(self, run: Run) -> None:
@@ -48,9 +49,9 @@ class Watch:
         sources = files.digests()
         return {
             "irregularities": [
-                *self._absence(run), *self._found, *self._record.irregularities(),
+                *self._absence(), *self._found, *self._record.irregularities(),
                 *self._ledgers.irregularities(self._stack.ledger_dir()),
-                *metrics.irregularities(self._prometheus, run.injected_at, time.time()),
+                *metrics.irregularities(self._prometheus, self._since, time.time()),
                 *files.irregularities(self._sources, sources), *self._clock()],
             "ledgers": self._ledgers.digests(),
             "prometheus": self._loaded,
@@ -71,10 +72,10 @@ class Watch:
                 if self._loaded.setdefault(part, digest) != digest:
                     self._found.setdefault(f"Prometheus' {part} changed during the run")
 
-    def _absence(self, run: Run) -> list[str]:
-        if not self._injected_before:
+    def _absence(self) -> list[str]:
+        if self._since == self._began:
             return []
-        return [f"nobody watched for the first {self._began - run.injected_at:.0f} s: the engine was started again"]
+        return [f"nobody watched for the first {self._began - self._since:.0f} s: the engine was started again"]
 
     def _clock(self) -> list[str]:
         moved = time.time() - time.monotonic() - self._clock_offset

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from lab import settings as lab_settings
 from lab.engine import reports, runner
@@ -19,7 +17,6 @@ DEFAULT_KEY = lab_settings.ROOT / ".lab" / "interviewer.key"
 EXIT_NO_PASS = EXIT_NOT_AS_SIGNED = 3
 MINUTES = click.IntRange(5, 240)
 
-console = Console(highlight=False)
 key_option = click.option("--key", "key_file", type=click.Path(path_type=Path), envvar="EXAM_KEY", metavar="FILE",
                           default=DEFAULT_KEY, help=f"The interviewer's key; {DEFAULT_KEY} where none is named.")
 
@@ -52,8 +49,8 @@ def start(candidate, minutes, seed, tier, key_file) -> None:
 def key_(file) -> None:
     """Make a key in FILE, which must be new."""
     key = Key.create(file)
-    console.print(f"{file} seals and signs exams: keep it from candidates.\n"
-                  f"Who only verifies reports needs: {key.public.text}", soft_wrap=True)
+    click.echo(f"{file} seals and signs exams: keep it from candidates.\n"
+               f"Who only verifies reports needs the public key: {key.public.text}")
 
 
 @exam.command("public-key")
@@ -74,23 +71,23 @@ def verify(file, key_file, public) -> None:
     problems = signature.problems(content, page.read_text() if page.exists() else None,
                                   PublicKey(public) if public else Key.read(key_file).public)
     if problems:
-        console.print(f"[red]NOT VALID[/red]: {escape('; '.join(problems))}", soft_wrap=True)
+        click.echo(click.style("NOT VALID", fg="red") + f": {'; '.join(problems)}")
         sys.exit(EXIT_NOT_AS_SIGNED)
     about, grade = content["exam"], content["grade"]
-    console.print(f"[green]VALID[/green]: {escape(about['candidate'])}, seed {about['seed']}, {grade['score']} of 100",
-                  soft_wrap=True)
+    click.echo(click.style("VALID", fg="green")
+               + f": {about['candidate']}, seed {about['seed']}, {grade['score']} of 100")
     for line in content["evidence"]["irregularities"]:
-        console.print(f"[yellow]irregularity:[/yellow] {escape(line)}", soft_wrap=True)
+        click.echo(click.style("irregularity: ", fg="yellow") + line)
 
 
 def _usable_key(path: Path) -> Key:
     if path == DEFAULT_KEY and not path.exists():
         key = Key.create(path)
-        console.print(f"a new key was made: {path}", soft_wrap=True)
+        click.echo(f"a new key was made: {path}")
     else:
         key = Key.read(path)
-    console.print(f"public key: {key.public.text}\nThe engine holds the key from now on: take {path} off the "
-                  "candidate's machine before you hand it over, and keep it to verify the report.", soft_wrap=True)
+    click.echo(f"public key: {key.public.text}\nThe engine holds the key from now on: take {path} off the "
+               "candidate's machine before you hand it over, and keep it to verify the report.")
     return key
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lab import slo
 from lab.engine.record import Run
@@ -78,7 +78,7 @@ def terminal(content: dict) -> RenderableType:
         f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
         table,
         f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
-        *(f"[yellow]irregularity:[/yellow] {escape(line)}" for line in content["evidence"]["irregularities"]),
+        *(Text.assemble(("irregularity: ", "yellow"), line) for line in content["evidence"]["irregularities"]),
         f"It was: [bold]{truth['cause']}[/bold] at [bold]{truth['component']}[/bold]. {truth['explanation']}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -20,12 +21,11 @@ CANDIDATE = "Zoë [bold] O'Neil \\"
 SCENARIO = 2
 
 
-@pytest.fixture(scope="module")
-def examined(tmp_path_factory):
+@pytest.fixture
+def examined(tmp_path):
     """A lab, the interviewer's key file, and the key."""
-    folder = tmp_path_factory.mktemp("exam")
-    with private_lab(folder) as lab:
-        key_file = folder / "interviewer.key"
+    with private_lab(tmp_path) as lab:
+        key_file = tmp_path / "interviewer.key"
         yield lab, key_file, Key.create(key_file)
 
 
@@ -65,10 +65,14 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     shown = "\n".join(f"{' '.join(process.cmdline())}\n{process.environ()}" for process in processes)
     assert not [secret for secret in [*secrets, f"scenario {SCENARIO}"] if secret in shown]
 
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5)
+    lab.command("restart", "toxiproxy")
+    assert "does not answer" not in lab.command("status").stdout
     assert "run 1 of an exam: injected" in lab.command("status").stdout
     assert "no hints in an exam" in lab.command("hint", check=False).stderr
     assert "an exam is on" in lab.command("scenario", str(SCENARIO), check=False).stderr
-    wait_until(lambda: "BROKEN" in lab.command("status", check=False).stdout, what="the symptom")
+    wait_until(lambda: "broken" in lab.command("status", check=False).stdout, what="the symptom")
     lab.command("detect")
     lab.command("submit", "--component", truth.truth.component, "--cause", truth.truth.cause)
     for command in truth.oracle.commands:
@@ -83,12 +87,13 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     content = json.loads(report_of(lab).read_text())
     assert content["exam"]["candidate"] == CANDIDATE
     assert content["scenario"]["number"] == SCENARIO
+    assert requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5).ok
     verified = lab.command("exam", "verify", str(report_of(lab)), "--public", key.public.text)
     assert "VALID" in verified.stdout
     key_file.with_suffix(".away").rename(key_file)
     for field, section in (("score", "grade"), ("candidate", "exam")):
         edited = report_of(lab).with_name("edited.json")
-        edited.write_text(json.dumps(content | {section: content[section] | {field: 100}}))
+        edited.write_text(json.dumps(content | {section: content[section] | {field: 1}}))
         refused = lab.command("exam", "verify", str(edited), "--key", str(key_file), check=False)
         assert refused.returncode == 3
         assert f"NOT VALID: {section} was changed" in refused.stdout
@@ -105,15 +110,14 @@ def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     refused = lab.command("exam", "start", "--candidate", CANDIDATE, "--key", str(other), check=False)
     assert "sealed with another key" in refused.stderr
     engine = start(lab, key, key_file)
-    wait_until(lambda: "exam" in lab.command("status").stdout)
 
     [acknowledged] = lab.settings.ledger_dir.glob("acknowledged-*.jsonl")
     acknowledged.write_text(acknowledged.read_text().replace("acknowledged", "acknowledgeb", 1))
     with closing(sqlite3.connect(lab.settings.run_dir / "lab.sqlite")) as database, database:
         database.execute("UPDATE events SET time = time + 60 WHERE kind = 'injected'")
-    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]")
-    wait_until(lambda: "no data" in lab.command("status", check=False).stdout, what="a target that is gone")
     lab.command("restart", "prometheus")
+    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]")
+    wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()})
     lab.command("grade", check=False)
     output, _ = engine.communicate(timeout=180)
 
