@@ -67,8 +67,7 @@ def run_exam(exam: Exam, key: Key) -> Run:
     lab_settings.check_for_exercise()
     exams.hold(exam, exams.sealed(exam, key), key)
     view.current().progress("bringing the lab up")
-    stacks.current(settings).hide_control()
-    _bring_up(settings)
+    _bring_up(settings, blind=True)
     return _play(settings, records, experiment.compile_exam(exam.scenario), Strategy.DEFAULT)
 
 
@@ -113,8 +112,13 @@ def _other_run(active: Run) -> LabError:
     return LabError(f"run {active.id} of {active.about} is on, {where}: finish it (lab grade), or end it (lab reset)")
 
 
-def _bring_up(settings: LabSettings) -> None:
-    stacks.current(settings).up(view.current().progress)
+def _bring_up(settings: LabSettings, blind: bool = False) -> None:
+    stack = stacks.current(settings)
+    if blind:
+        stack.hide_control()
+    else:
+        stack.show_control()
+    stack.up(view.current().progress)
     _wait_for_steady_state(settings)
 
 

@@ -15,12 +15,17 @@ MOVING_JOB = "consumer"
 
 
 def loaded(prometheus: Prometheus) -> dict[str, str]:
-    """A digest of its configuration, of its rules, and of where it scrapes. Raises LabError."""
+    """Digests of its configuration, of its rules, and of where it scrapes each job. Raises LabError.
+
+    A job is left out while it has no target, as right after a start of Prometheus.
+    """
     rules = [[group["name"], [[rule.get(key) for key in ("name", "query", "duration", "labels")]
                               for rule in group["rules"]]] for group in prometheus.rules()]
-    targets = sorted([target["scrapePool"], target["scrapeUrl"]] for target in prometheus.targets()
-                     if target["scrapePool"] != MOVING_JOB)
-    return {"configuration": _digest(prometheus.configuration()), "rules": _digest(rules), "targets": _digest(targets)}
+    targets: dict[str, list[str]] = {}
+    for target in prometheus.targets():
+        targets.setdefault(target["scrapePool"], []).append(target["scrapeUrl"])
+    return {"configuration": _digest(prometheus.configuration()), "rules": _digest(rules)} | {
+        f"targets of {job}": _digest(sorted(urls)) for job, urls in targets.items() if job != MOVING_JOB}
 
 
 def irregularities(prometheus: Prometheus, start: float, end: float) -> list[str]:

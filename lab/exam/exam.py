@@ -28,9 +28,9 @@ class Exam(BaseModel):
 
     @cached_property
     def scenario(self) -> Scenario:
-        """Read once: nothing of the exam depends on the files after that. Raises LabError."""
+        """Read once, the page included: nothing of the exam depends on the files after that. Raises LabError."""
         scenario = scenarios.load(self.scenario_number, self.scenario_seed)
-        _ = scenario.brief
+        _ = scenario.brief  # a cached property: the copy takes it along
         return scenario.model_copy(update={"time_limit": 60 * self.minutes})
 
     @property
@@ -42,9 +42,11 @@ class Exam(BaseModel):
 def draw(key: Key, candidate: str, minutes: int, seed: int | None, tier: int | None) -> Exam:
     """The same key, seed and tier (None: all) always draw the same, and without the key nobody can tell what.
 
-    Without a seed, one is chosen at random. Raises LabError when there is no scenario of that tier.
+    Without a seed, one is chosen at random. Raises LabError when there is no scenario (of that tier).
     """
-    numbers = [number for number in scenarios.folders() if tier in (None, scenarios.load(number).tier)]
+    if not scenarios.FOLDER.is_dir():
+        raise LabError(f"{scenarios.FOLDER} is gone: put it back for the start of an exam")
+    numbers = [number for number in scenarios.folders() if tier is None or scenarios.load(number).tier == tier]
     if not numbers:
         raise LabError(f"there is no scenario of tier {tier}")
     if seed is None:
