@@ -17,6 +17,10 @@ FRESH =
 COMPONENT =
 CAUSE =
 NOTES =
+CANDIDATE =
+MINUTES =
+TIER =
+KEY =
 
 # $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -25,7 +29,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset check scenarios-proof campaign test benchmark smoke clean \
+	load scenarios detect submit hint grade reset exam check scenarios-proof campaign test benchmark smoke clean \
 	generate requirements
 
 help: ## show this list
@@ -93,6 +97,10 @@ check: ## for authors: play SCENARIO=4 (a number, or a folder), and say what is 
 
 scenarios-proof: ## prove every scenario fair, or ONLY="4 7"; PASSES=1, SEED=3, FRESH=1; goes on where it stopped
 	@$(LAB) prove $(call option,passes,PASSES) $(call option,seed,SEED) $(if $(FRESH),--fresh) $(ONLY)
+
+exam: ## examine CANDIDATE='Ada Lovelace', blind: MINUTES=45, SEED, TIER=1 to 3, KEY=file; see README.md
+	@$(LAB) exam start $(call option,candidate,CANDIDATE) $(call option,minutes,MINUTES) $(call option,seed,SEED) \
+		$(call option,tier,TIER) $(call option,key,KEY)
 
 campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)

@@ -26,6 +26,7 @@ from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.exam.commands import exam
 from lab.fairness import authoring
 from lab.fairness import proof as fairness
 from lab.grading import ledger as grading_ledger
@@ -349,9 +350,10 @@ def status(settings, stack) -> None:
     if run is None:
         console.print("no run is on")
         return
+    again = "make exam with its key" if run.sealed else f"make scenario-{run.scenario}"
     engine = "" if run.engine_is_alive else \
-        f"; [yellow]its engine is gone[/yellow]: make scenario-{run.scenario} takes it up, lab reset ends it"
-    console.print(f"run {run.id} of scenario {run.scenario}: {run.state}, "
+        f"; [yellow]its engine is gone[/yellow]: {again} takes it up, lab reset ends it"
+    console.print(f"run {run.id} of {run.about}: {run.state}, "
                   f"{len(run.all('hint'))} hints, {len(run.all('submission'))} answers{engine}")
 
 
@@ -396,6 +398,8 @@ def submit(component, cause, notes) -> None:
 def hint() -> None:
     """Take the next hint; it costs points."""
     records, run = _injected_run()
+    if run.sealed:
+        raise LabError("there are no hints in an exam")
     hints = scenarios.load(run.scenario, run.seed).hints
     taken = len(run.all("hint"))
     if taken >= len(hints):
@@ -487,6 +491,9 @@ def export(number, seed, output) -> None:
 def schema() -> None:
     """Write the JSON schema of scenario.yaml, for editors."""
     click.echo(json.dumps(scenarios.json_schema(), indent=2))
+
+
+main.add_command(exam)
 
 
 # -- authors --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from lab import settings as lab_settings
 from lab.engine import reports
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.exam import exam as exams
 
 
 def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs) -> None:
@@ -22,7 +23,9 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
         if run is not None and (run.scenario, run.seed) == (scenario, seed) and not run.engine_is_alive:
             records.take_over(run.id)
         else:
-            records.begin(scenario, seed, lab_settings.env_file().read_text())
+            run = records.begin(scenario, seed, lab_settings.env_file().read_text())
+            if held := exams.held():
+                records.add(run.id, "exam", sealed=held.sealed)
     except LabError as error:
         raise InterruptExecution(str(error)) from None
 
