@@ -41,6 +41,8 @@ def after_experiment_control(context: dict, state: dict, **_kwargs) -> None:
     settings = lab_settings.load()
     records = Records(settings.run_dir)
     run = records.latest()
+    if run is None:  # cleaned meanwhile
+        return
     path = reports.folder(settings, run) / "journal.json"
     path.write_text(json.dumps(state, indent=2, default=str))
     if run.state == "checking":  # the steady state did not hold: nothing was injected

@@ -129,6 +129,8 @@ def _play(settings: LabSettings, records: Records, compiled: dict, strategy: Str
     except ChaosException as error:
         raise LabError(f"Chaos Toolkit cannot run the scenario: {error}") from None
     run = records.latest()
+    if run is None:
+        raise LabError("the lab was cleaned meanwhile, and the run with it")
     if view.current().reset_wanted:
         drop(records)
         return records.get(run.id)

@@ -11,7 +11,7 @@ NAMED = 3
 
 def digests(root: Path = ROOT) -> dict[str, str]:
     """SHA-256 of every watched file, by its path."""
-    paths = (path for name in WATCHED for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*")))
+    paths = (path for name in WATCHED for path in (root / name, *(root / name).rglob("*")))
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(paths) if path.is_file() and "__pycache__" not in path.parts}
 

@@ -33,7 +33,8 @@ def irregularities(prometheus: Prometheus, start: float, end: float) -> list[str
     restarts = max(0, len(_values(prometheus, BEGAN, start, end)) - 1)
     found = [f"Prometheus was started again ({restarts} times)"] if restarts else []
     # The moments of the scrapes: a value itself seems to last for minutes after the last one.
-    edges = [start, *(moment for moment in _values(prometheus, f"timestamp({BEGAN})", start, end) if moment > start), end]
+    scrapes = _values(prometheus, f"timestamp({BEGAN})", start, end)
+    edges = [start, *(moment for moment in scrapes if moment > start), end]
     found += [f"Prometheus measured nothing from {_clock(earlier)} to {_clock(later)}"
               for earlier, later in zip(edges, edges[1:], strict=False) if later - earlier > LONGEST_HOLE_SECONDS]
     return found

@@ -122,8 +122,9 @@ def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     output, _ = engine.communicate(timeout=180)
 
     told = "\n".join(irregularities(lab))
-    for expected in ("nobody watched for the first", "acknowledged-traffic.jsonl was edited", "targets of traffic changed",
-                     "Prometheus was started again (1 times)", "events of this run were edited"):
+    for expected in ("nobody watched for the first", "acknowledged-traffic.jsonl was edited",
+                     "events of this run were edited", "Prometheus was started again (1 times)",
+                     "targets of traffic changed"):
         assert expected in told
     assert "irregularity: " in output
     assert "irregularity: " in lab.command("exam", "verify", str(report_of(lab)), "--key", str(key_file)).stdout

@@ -10,7 +10,6 @@ from lab.evidence.ledgers import LedgerWatch
 from lab.evidence.record import RecordWatch
 from lab.prometheus import Series
 
-
 # -- ledgers --------------------------------------------------------------------------------------
 
 
@@ -102,7 +101,7 @@ def test_a_record_that_was_edited_is_told_once(run, change, told):
 
 
 def test_files_that_changed_are_named_folder_by_folder(tmp_path):
-    for name in ("lab/one.py", "lab/two.py", "scenarios/a", "scenarios/b", "scenarios/c", "scenarios/d", "locustfile.py"):
+    for name in ("lab/one.py", "lab/two.py", *(f"scenarios/{letter}" for letter in "abcd"), "locustfile.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     before = files.digests(tmp_path)

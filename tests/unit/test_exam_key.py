@@ -104,7 +104,7 @@ def test_its_experiment_tells_no_more_than_the_page(number):
 
 
 def test_the_memory_of_its_engine_is_closed():
-    code = "from lab.exam import memory; memory.close(); assert memory.is_closed() or __import__('sys').platform != 'linux'"
+    code = "from lab.exam import memory; memory.close(); assert memory.is_closed()"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
