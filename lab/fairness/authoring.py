@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -60,6 +61,7 @@ def unfair_text(scenario: Scenario) -> list[str]:
     return said
 
 
+@cache
 def _alerts() -> set[str]:
     """The names of all alerts that there are."""
     groups = (group for file in (ROOT / "prometheus" / "rules").glob("*.yml")

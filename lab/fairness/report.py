@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from lab.engine import scenario as scenarios
 from lab.engine.scenario import Scenario
@@ -14,6 +15,8 @@ from lab.settings import ROOT
 TABLE = scenarios.FOLDER / "PROOF.md"
 PASSES = (1, 2)
 BLIND_PASS = 2  # which has the blind restart, too
+
+Rivals = dict[int, dict[int, Scenario]]  # by seed, then by number
 
 HEAD = f"""\
 # The scenarios are fair: the proof
@@ -40,110 +43,120 @@ def write() -> None:
 
 def verdict_on(number: int, passes: Iterable[int]) -> list[str]:
     """What is unfair in a scenario by its plays of those passes, and which of them are missing."""
-    kept = _kept(number)
-    said = [f"pass {turn} has not been played" for turn in passes if turn not in kept]
-    return said + _said(number, kept)
+    row = _judged(number, _kept(number), {})
+    return [f"pass {turn} has not been played" for turn in passes if turn not in row.plays] + row.said
 
 
 def content(played: Mapping[int, Mapping[int, Play]]) -> str:
     """The whole file; `played` has the plays of each scenario by their pass."""
-    return "\n".join([HEAD, *_table(played), "", *_matrix(played), "", *_unfair(played), "", *_made(played), ""])
+    rivals: Rivals = {}
+    rows = [_judged(number, passes, rivals) for number, passes in played.items()]
+    return "\n".join([HEAD, *_table(rows), "", *_matrix(rows), "", *_unfair(rows), "", *_made(rows), ""])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One scenario, what its plays have shown, and of each answer the points and whether they pass."""
+
+    scenario: Scenario
+    plays: Mapping[int, Play]
+    said: list[str]
+    answers: dict[int, tuple[int, bool]]
 
 
 def _kept(number: int) -> dict[int, Play]:
     return {turn: play for turn in PASSES if (play := plays.kept(number, turn))}
 
 
-def _said(number: int, played: Mapping[int, Play]) -> list[str]:
-    """Each sentence once, whichever pass has shown it."""
+def _judged(number: int, played: Mapping[int, Play], rivals: Rivals) -> _Row:
+    """Loads the scenarios whose answers are tried once a seed, into `rivals`."""
     scenario = scenarios.load(number)
     said = authoring.unfair_text(scenario)
+    points: dict[int, tuple[int, bool]] = {}
     for play in played.values():
-        said += verdict.unfair(scenarios.load(number, play.seed), play, verdict.rivals(play.seed))
-    return list(dict.fromkeys(said + verdict.unsteady(played.values())))
+        if play.seed not in rivals:
+            rivals[play.seed] = {rival.number: rival for rival in verdict.rivals(play.seed)}
+        scenario, others = rivals[play.seed][number], rivals[play.seed].values()
+        said += verdict.unfair(scenario, play, others)
+        for other in others if play.mended else ():
+            given = verdict.grade(scenario, play.mended, answers.truth(other))
+            points[other.number] = max(points.get(other.number, (0, False)), (given.score, given.passed))
+    # Each sentence once, whichever pass has shown it.
+    return _Row(scenario, played, list(dict.fromkeys(said + verdict.unsteady(played.values()))), points)
 
 
 # -- one row a scenario ---------------------------------------------------------------------------
 
 
-def _table(played: Mapping[int, Mapping[int, Play]]) -> list[str]:
+def _table(rows: Iterable[_Row]) -> list[str]:
     lines = ["| | scenario | oracle | again | nothing | blind restart | best wrong answer | alerts | broken after | verdict |",
              "|--:|---|--:|--:|--:|--:|---|---|--:|---|"]
-    for number, passes in played.items():
-        if not passes:
-            lines.append(f"| {number} | {scenarios.load(number).title} |" + " |" * 7 + " not played |")
-            continue
-        said = _said(number, passes)
-        verdict_ = "fair" if not said else f"**{len(said)} unfair**"
-        if not said and len(passes) < len(PASSES):
-            verdict_ = "fair in one pass"
-        cells = [scenarios.load(number).title, *(_shown(passes[turn].score) if turn in passes else "" for turn in PASSES),
-                 _nothing(passes), _blind(passes), _best_wrong(number, passes), _alerts(number, passes),
-                 _impact(passes), verdict_]
-        lines.append(f"| {number} | {' | '.join(cells)} |")
+    for row in rows:
+        cells = [str(row.scenario.number), row.scenario.title, *(_oracle(row, turn) for turn in PASSES), _nothing(row),
+                 _blind(row), _best_wrong(row), _alerts(row), _impact(row), _verdict(row)]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _nothing(passes: Mapping[int, Play]) -> str:
-    scores = [verdict.grade(_scenario(play), play.nothing).score for play in passes.values() if play.nothing]
-    return _shown(max(scores, default=None))
+def _oracle(row: _Row, turn: int) -> str:
+    play = row.plays.get(turn)
+    return str(play.score) if play and play.score is not None else ""
 
 
-def _blind(passes: Mapping[int, Play]) -> str:
-    for play in passes.values():
+def _nothing(row: _Row) -> str:
+    scores = [verdict.grade(row.scenario, play.nothing).score for play in row.plays.values() if play.nothing]
+    return str(max(scores)) if scores else ""
+
+
+def _blind(row: _Row) -> str:
+    for play in row.plays.values():
         if play.blind:
-            scenario = _scenario(play)
-            mends = ", mends" if play.blind.facts.mitigated(scenario) else ""
-            return f"{verdict.grade(scenario, play.blind).score}{mends}"
+            mends = ", mends" if play.blind.facts.mitigated(row.scenario) else ""
+            return f"{verdict.grade(row.scenario, play.blind).score}{mends}"
     return ""
 
 
-def _best_wrong(number: int, passes: Mapping[int, Play]) -> str:
-    points = {other: score for other, (score, _passed) in _row(number, passes).items() if other != number}
+def _best_wrong(row: _Row) -> str:
+    points = {other: score for other, (score, _passed) in row.answers.items() if other != row.scenario.number}
     if not points:
         return ""
     best = max(points, key=points.__getitem__)
     return f"{points[best]}, of {best} ({answers.told(answers.truth(scenarios.load(best)))})"
 
 
-def _alerts(number: int, passes: Mapping[int, Play]) -> str:
-    expected = scenarios.load(number).alerts
-    missing = {alert for play in passes.values() for alert in verdict.missing_alerts(_scenario(play), play)}
-    return f"{len(expected) - len(missing)} of {len(expected)}"
+def _alerts(row: _Row) -> str:
+    if not row.plays:
+        return ""
+    missing = {alert for play in row.plays.values() for alert in verdict.missing_alerts(row.scenario, play)}
+    return f"{len(row.scenario.alerts) - len(missing)} of {len(row.scenario.alerts)}"
 
 
-def _impact(passes: Mapping[int, Play]) -> str:
-    seconds = [after for play in passes.values() if (after := verdict.impact_seconds(play)) is not None]
+def _impact(row: _Row) -> str:
+    seconds = [after for play in row.plays.values() if (after := verdict.impact_seconds(play)) is not None]
     return f"{max(seconds):.0f} s" if seconds else ""
 
 
-def _shown(points: int | None) -> str:
-    return "" if points is None else str(points)
+def _verdict(row: _Row) -> str:
+    if not row.plays:
+        return "not played"
+    if row.said:
+        return f"**{len(row.said)} unfair**"
+    return "fair" if len(row.plays) == len(PASSES) else "fair in one pass"
 
 
 # -- every answer in every scenario ---------------------------------------------------------------
 
 
-def _matrix(played: Mapping[int, Mapping[int, Play]]) -> list[str]:
+def _matrix(rows: list[_Row]) -> list[str]:
+    numbers = [row.scenario.number for row in rows]
     lines = ["## Every answer in every scenario", "",
              "Row: the scenario that ran, and was mended as its oracle does. Column: whose answer was given. The points of",
-             f"the better pass; **bold**: {PASS} or more, which only the scenario's own answer may have.", "",
-             f"| | {' | '.join(map(str, played))} |", "|--:" * (len(played) + 1) + "|"]
-    for number, passes in played.items():
-        row = _row(number, passes)
-        lines.append(f"| {number} | {' | '.join(_cell(row.get(other)) for other in played)} |")
+             "the better pass; **bold**: they pass, which only the scenario's own answer may.", "",
+             f"| | {' | '.join(map(str, numbers))} |", "|--:" * (len(numbers) + 1) + "|"]
+    for row in rows:
+        cells = (_cell(row.answers.get(other)) for other in numbers)
+        lines.append(f"| {row.scenario.number} | {' | '.join(cells)} |")
     return lines
-
-
-def _row(number: int, passes: Mapping[int, Play]) -> dict[int, tuple[int, bool]]:
-    """Points, and whether they pass, by the number of the scenario whose answer was given."""
-    row: dict[int, tuple[int, bool]] = {}
-    for play in passes.values():
-        if play.mended:
-            for other in verdict.rivals(play.seed):
-                given = verdict.grade(_scenario(play), play.mended, answers.truth(other))
-                row[other.number] = max(row.get(other.number, (0, False)), (given.score, given.passed))
-    return row
 
 
 def _cell(points: tuple[int, bool] | None) -> str:
@@ -156,13 +169,13 @@ def _cell(points: tuple[int, bool] | None) -> str:
 # -- the rest -------------------------------------------------------------------------------------
 
 
-def _unfair(played: Mapping[int, Mapping[int, Play]]) -> list[str]:
-    said = [f"- {number}: {sentence}" for number, passes in played.items() if passes for sentence in _said(number, passes)]
+def _unfair(rows: list[_Row]) -> list[str]:
+    said = [f"- {row.scenario.number}: {sentence}" for row in rows if row.plays for sentence in row.said]
     return ["## What is unfair", "", *(said or ["Nothing that was played."])]
 
 
-def _made(played: Mapping[int, Mapping[int, Play]]) -> list[str]:
-    every = [play for passes in played.values() for play in passes.values()]
+def _made(rows: list[_Row]) -> list[str]:
+    every = [play for row in rows for play in row.plays.values()]
     if not every:
         return []
     days = sorted({time.strftime("%Y-%m-%d", time.localtime(play.began_at)) for play in every})
@@ -172,12 +185,8 @@ def _made(played: Mapping[int, Mapping[int, Play]]) -> list[str]:
         for name, version in play.versions.items():
             versions.setdefault(name, set()).add(version)
     return ["## How this was made", "",
-            f"`make scenarios-proof SEED={', '.join(map(str, seeds))}`: {len(every)} plays, from {days[0]} to {days[-1]}; "
-            + ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items()) + "."]
-
-
-def _scenario(play: Play) -> Scenario:
-    return scenarios.load(play.scenario, play.seed)
+            f"`make scenarios-proof`, {len(every)} plays with seed {' and '.join(map(str, seeds))}, from {days[0]} to "
+            f"{days[-1]}: " + ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items()) + "."]
 
 
 if __name__ == "__main__":

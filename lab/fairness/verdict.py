@@ -76,7 +76,8 @@ def _lazy(scenario: Scenario, play: Play) -> list[str]:
 
 def _is_restart(scenario: Scenario) -> bool:
     """Whether a restart is the honest fix."""
-    return all(command.startswith("restart ") for command in scenario.oracle.commands)
+    commands = scenario.oracle.commands
+    return bool(commands) and all(command.startswith("restart ") for command in commands)
 
 
 def _lucky(scenario: Scenario, play: Play, others: Iterable[Scenario]) -> list[str]:
