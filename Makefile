@@ -106,7 +106,7 @@ campaign: ## break the system at random, RUNS times from SEED on; check that not
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)
 
 test: ## run all tests; they need the programs of the native stack
-	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 2
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 3
 
 benchmark: ## measure the services against their peers, or only FIGURES="produce drain"
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m benchmarks $(FIGURES)

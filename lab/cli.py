@@ -553,9 +553,14 @@ def _injected_run():
 def _findings(components: tuple[str, ...], causes: tuple[str, ...]) -> list[dict[str, str]]:
     if max(len(components), len(causes)) > MAX_FINDINGS:
         raise LabError(f"an answer names at most {MAX_FINDINGS} faults")
-    findings = [{"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
-                for component, cause in zip_longest(components or [None], causes or [None])]
+    findings = [_finding(component, cause) for component, cause in zip_longest(components or [None], causes or [None])]
+    if not components and not causes and click.confirm("another fault?", default=False):
+        findings.append(_finding(None, None))
     return [finding for index, finding in enumerate(findings) if finding not in findings[:index]]
+
+
+def _finding(component: str | None, cause: str | None) -> dict[str, str]:
+    return {"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
 
 
 def _answer(what: str, given: str | None, known: dict[str, str]) -> str:
