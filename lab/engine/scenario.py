@@ -255,11 +255,11 @@ def json_schema() -> dict:
     schema["$defs"]["Drawn"] = drawn
     for reference in schema["properties"]["faults"]["items"]["discriminator"]["mapping"].values():
         properties = schema["$defs"][reference.removeprefix("#/$defs/")]["properties"]
-        for name in properties.keys() - {"kind", "attributes"}:
-            properties[name] = _or_drawn(properties[name])
-        if "attributes" in properties:
-            properties["attributes"]["additionalProperties"] = _or_drawn(
-                properties["attributes"]["additionalProperties"])
+        for name, field in properties.items():
+            if "additionalProperties" in field:  # a mapping: each of its values
+                field["additionalProperties"] = _or_drawn(field["additionalProperties"])
+            elif name != "kind":
+                properties[name] = _or_drawn(field)
     return schema
 
 
