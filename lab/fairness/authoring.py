@@ -55,9 +55,8 @@ def unfair_text(scenario: Scenario) -> list[str]:
     said += [f"walkthrough.md does not name the answer {word!r}" for finding in truth.findings
              for word in (finding.component, finding.cause) if word not in walkthrough]
     given = " ".join([scenario.brief, *(hint.text for hint in scenario.hints)])
-    name = r"[\s-]+".join(truth.cause.split("-"))
-    if re.search(rf"\b{name}\b", given, re.IGNORECASE):
-        said.append(f"brief or hints name the cause ({truth.cause}): describe what people see")
+    said += [f"brief or hints name the cause ({finding.cause}): describe what people see" for finding in truth.findings
+             if re.search(rf"\b{finding.cause.replace('-', '[ -]')}\b", given, re.IGNORECASE)]
     return said
 
 

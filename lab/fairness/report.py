@@ -21,8 +21,8 @@ Rivals = dict[int, dict[int, Scenario]]  # by seed, then by number
 HEAD = f"""\
 # The scenarios are fair: the proof
 
-`make scenarios-proof` writes this file: it plays every scenario twice, in two random orders on one lab, and grades
-what each kind of candidate would have got. Nobody may be rewarded for less than the answer:
+`make scenarios-proof` writes this file: it plays every scenario twice, in two random orders, on one lab or shared
+among some, and grades what each kind of candidate would have got. Nobody may be rewarded for less than the answer:
 
 - the **oracle**, who mends it and answers right, gets at least {verdict.LEAST_FOR_THE_ORACLE} points, and within
   {verdict.MOST_BETWEEN_TWO_PLAYS} points the same in both passes;
