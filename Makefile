@@ -10,9 +10,17 @@ GREP =
 SEED =
 FIGURES =
 RUNS = 200
+SCENARIO =
+ONLY =
+PASSES =
+FRESH =
 COMPONENT =
 CAUSE =
 NOTES =
+CANDIDATE =
+MINUTES =
+TIER =
+KEY =
 
 # $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -21,7 +29,8 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset campaign test benchmark smoke clean generate requirements
+	load scenarios detect submit hint grade reset exam check scenarios-proof campaign test benchmark smoke clean \
+	generate requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -83,11 +92,21 @@ grade: ## end the run and read the grade
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
 
+check: ## for authors: play SCENARIO=4 (a number, or a folder), and say what is unfair
+	@$(LAB) check $(call option,seed,SEED) $(call quoted,SCENARIO)
+
+scenarios-proof: ## prove every scenario fair, or ONLY="4 7"; PASSES=1, SEED=3, FRESH=1; goes on where it stopped
+	@$(LAB) prove $(call option,passes,PASSES) $(call option,seed,SEED) $(if $(FRESH),--fresh) $(ONLY)
+
+exam: ## examine CANDIDATE='Ada Lovelace', blind: MINUTES=45, SEED, TIER=1 to 3, KEY=file; see README.md
+	@$(LAB) exam start $(call option,candidate,CANDIDATE) $(call option,minutes,MINUTES) $(call option,seed,SEED) \
+		$(call option,tier,TIER) $(call option,key,KEY)
+
 campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)
 
 test: ## run all tests; they need the programs of the native stack
-	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 2
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 3
 
 benchmark: ## measure the services against their peers, or only FIGURES="produce drain"
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m benchmarks $(FIGURES)

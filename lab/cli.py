@@ -26,6 +26,7 @@ from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.exam.commands import exam
 from lab.fairness import authoring
 from lab.fairness import proof as fairness
 from lab.grading import ledger as grading_ledger
@@ -349,9 +350,10 @@ def status(settings, stack) -> None:
     if run is None:
         console.print("no run is on")
         return
+    again = "make exam with its key" if run.sealed else f"make scenario-{run.scenario}"
     engine = "" if run.engine_is_alive else \
-        f"; [yellow]its engine is gone[/yellow]: make scenario-{run.scenario} takes it up, lab reset ends it"
-    console.print(f"run {run.id} of scenario {run.scenario}: {run.state}, "
+        f"; [yellow]its engine is gone[/yellow]: {again} takes it up, lab reset ends it"
+    console.print(f"run {run.id} of {run.about}: {run.state}, "
                   f"{len(run.all('hint'))} hints, {len(run.all('submission'))} answers{engine}")
 
 
@@ -396,6 +398,8 @@ def submit(component, cause, notes) -> None:
 def hint() -> None:
     """Take the next hint; it costs points."""
     records, run = _injected_run()
+    if run.sealed:
+        raise LabError("there are no hints in an exam")
     hints = scenarios.load(run.scenario, run.seed).hints
     taken = len(run.all("hint"))
     if taken >= len(hints):
@@ -489,6 +493,9 @@ def schema() -> None:
     click.echo(json.dumps(scenarios.json_schema(), indent=2))
 
 
+main.add_command(exam)
+
+
 # -- authors --------------------------------------------------------------------------------
 
 
@@ -505,6 +512,36 @@ def check(which, seed) -> None:
     console.print("[green]fair[/green]")
 
 
+@main.command("new-scenario")
+@click.argument("name")
+@click.option("--title", help="What the list of scenarios shows; else it is made of NAME.")
+@click.option("--tier", type=click.IntRange(1, 3), default=1, show_default=True)
+def new_scenario(name, title, tier) -> None:
+    """Write a folder for a new scenario, with the next free number; NAME is like slow-disk."""
+    folder = authoring.new_scenario(name, title, tier)
+    number = authoring.find(folder.name)
+    console.print(f"wrote {folder.relative_to(scenarios.FOLDER.parent)}, which is valid as it is. Now, with "
+                  f"scenarios/AUTHORING.md beside you:\n"
+                  f"  1. say in scenario.yaml what breaks, and what the answer is\n"
+                  f"  2. `make check SCENARIO={number}` plays it, and says what is unfair\n"
+                  f"  3. write brief.md; play it yourself (`make scenario-{number}`), and write walkthrough.md from that",
+                  soft_wrap=True)
+
+
+@main.command()
+@click.argument("numbers", nargs=-1, type=int)
+@click.option("--passes", type=click.IntRange(1, 2), default=2, show_default=True)
+@click.option("--seed", type=int, default=fairness.SEED, show_default=True, help="Of the parameters, and of the order.")
+@click.option("--fresh", is_flag=True, help="Play again what has been played; else an interrupted proof goes on.")
+def prove(numbers, passes, seed, fresh) -> None:
+    """Prove scenarios fair (all, or NUMBERS): some minutes for each and each pass; writes scenarios/PROOF.md."""
+    said = fairness.prove(numbers, passes, seed, fresh, progress)
+    console.print("wrote scenarios/PROOF.md and prometheus/ALERTS.md; " + (
+        f"[red]unfair or not played: {', '.join(map(str, said))}[/red]" if said else "[green]all is fair[/green]"))
+    if said:
+        sys.exit(EXIT_NO_PASS)
+
+
 def _injected_run():
     records = Records(lab_settings.load().run_dir)
     run = records.active()
@@ -516,9 +553,14 @@ def _injected_run():
 def _findings(components: tuple[str, ...], causes: tuple[str, ...]) -> list[dict[str, str]]:
     if max(len(components), len(causes)) > MAX_FINDINGS:
         raise LabError(f"an answer names at most {MAX_FINDINGS} faults")
-    findings = [{"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
-                for component, cause in zip_longest(components or [None], causes or [None])]
+    findings = [_finding(component, cause) for component, cause in zip_longest(components or [None], causes or [None])]
+    if not components and not causes and click.confirm("another fault?", default=False):
+        findings.append(_finding(None, None))
     return [finding for index, finding in enumerate(findings) if finding not in findings[:index]]
+
+
+def _finding(component: str | None, cause: str | None) -> dict[str, str]:
+    return {"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
 
 
 def _answer(what: str, given: str | None, known: dict[str, str]) -> str:

@@ -50,6 +50,18 @@ class Prometheus:
         """Labels and annotations of every alert that fires."""
         return [alert for alert in self._ask("alerts")["alerts"] if alert["state"] == "firing"]
 
+    def configuration(self) -> str:
+        """What it has loaded, as YAML."""
+        return self._ask("status/config")["yaml"]
+
+    def rules(self) -> list[dict]:
+        """The groups of rules that it has loaded."""
+        return self._ask("rules")["groups"]
+
+    def targets(self) -> list[dict]:
+        """Everything that it scrapes."""
+        return self._ask("targets", state="active")["activeTargets"]
+
     def _ask(self, endpoint: str, **parameters):
         parameters = {name: value for name, value in parameters.items() if value is not None}
         try:
@@ -60,7 +72,7 @@ class Prometheus:
         if content.get("status") != "success":
             raise LabError(f"Prometheus refused {parameters.get('query')!r}: {content.get('error')}")
         data = content["data"]
-        return data if endpoint == "alerts" else data["result"]
+        return data.get("result", data)
 
 
 def _number(text: str) -> float | None:

@@ -5,6 +5,7 @@ import time
 import uuid
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from lab.settings import LabSettings
 
@@ -40,7 +41,7 @@ class Poisoner:
         while not self._over.is_set():
             try:
                 self._publish()
-            except (pika.exceptions.AMQPError, OSError):
+            except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
                 time.sleep(RETRY_SECONDS)
 
     def _publish(self) -> None:

@@ -19,6 +19,9 @@ from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
+from lab.evidence import watch
+from lab.exam import exam as exams
+from lab.exam import signature
 from lab.faults import Fault
 from lab.grading import facts as grading_facts
 from lab.grading import ledger, report, rubric
@@ -35,28 +38,41 @@ def sli(name: str) -> float | None:
     return Prometheus(settings.prometheus_url).value(objective.query)
 
 
-def inject(index: int, fault: dict) -> None:
-    """Action: inject one fault."""
+def inject(index: int, fault: dict | None = None) -> None:
+    """Action: inject one fault; an exam's experiment does not tell which one that is."""
     settings, records, run = _present()
     if any(event.data["index"] == index for event in run.all("fault")):
         return
+    stack = stacks.current(settings)
+    if fault is None:
+        fault = exams.scenario_of(run).faults[index - 1].model_dump()
+    watch.over(settings, stack, run)
+    _begin(records, run)
+    TypeAdapter(Fault).validate_python(fault).inject(settings, stack)
+    records.add(run.id, "fault", index=index)
+
+
+def _begin(records: Records, run: Run) -> None:
+    """Time counts from now on, once: from the first fault, or where there is none from the brief."""
     if run.injected_at is None:
         records.add(run.id, "injected")
         records.set_state(run.id, "injected")
-    TypeAdapter(Fault).validate_python(fault).inject(settings, stacks.current(settings))
-    records.add(run.id, "fault", index=index, fault=fault)
 
 
 def exercise() -> None:
     """Action: wait until the run can be graded, and show meanwhile how things are."""
     settings, records, run = _present()
-    scenario = scenarios.load(run.scenario, run.seed)
+    scenario = exams.scenario_of(run)
     prometheus = Prometheus(settings.prometheus_url)
-    with view.current().exercise(scenario, run) as show:
+    held = exams.held()
+    watching = watch.over(settings, stacks.current(settings), run)
+    _begin(records, run)
+    with view.current().exercise(scenario, run, held.exam.candidate if held else None) as show:
         while True:
             run = records.get(run.id)
             if run.state != "injected":
                 raise LabError("the run was ended from another terminal")
+            watching.look(run)
             try:
                 facts = measure(settings, scenario, run)
                 show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
@@ -80,16 +96,21 @@ def _is_over(scenario: scenarios.Scenario, run: Run, facts: grading_facts.Facts)
 def grade() -> dict:
     """Action: grade the run and write its reports."""
     settings, records, run = _present()
-    scenario = scenarios.load(run.scenario, run.seed)
+    scenario = exams.scenario_of(run)
     grade = assess(settings, scenario, run, wait=True)
+    evidence = watch.over(settings, stacks.current(settings), run).conclude(run)
     records.add(run.id, "graded", score=grade.score)
     records.set_state(run.id, "graded")
     run = records.get(run.id)
     folder = reports.folder(settings, run)
     curves = report.curves(Prometheus(settings.prometheus_url), run.injected_at, time.time())
-    content = report.content(scenario, run, grade, curves)
+    held = exams.held()
+    content = report.content(scenario, run, grade, curves, evidence, held.exam.about if held else None)
+    page = report.html(content)
+    if held:
+        content = signature.signed(content, page, held.key)
     (folder / "grade.json").write_text(json.dumps(content, indent=2))
-    (folder / "report.html").write_text(report.html(content))
+    (folder / "report.html").write_text(page)
     view.current().graded(content, folder)
     if trouble := marks.tell_grafana(settings, content):
         view.current().progress(trouble)

@@ -12,6 +12,7 @@ from lab import settings as lab_settings
 from lab.engine import reports
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.exam import exam as exams
 
 
 def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs) -> None:
@@ -22,7 +23,9 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
         if run is not None and (run.scenario, run.seed) == (scenario, seed) and not run.engine_is_alive:
             records.take_over(run.id)
         else:
-            records.begin(scenario, seed, lab_settings.env_file().read_text())
+            run = records.begin(scenario, seed, lab_settings.env_file().read_text())
+            if held := exams.held():
+                records.add(run.id, "exam", sealed=held.sealed)
     except LabError as error:
         raise InterruptExecution(str(error)) from None
 
@@ -38,6 +41,8 @@ def after_experiment_control(context: dict, state: dict, **_kwargs) -> None:
     settings = lab_settings.load()
     records = Records(settings.run_dir)
     run = records.latest()
+    if run is None:  # cleaned meanwhile
+        return
     path = reports.folder(settings, run) / "journal.json"
     path.write_text(json.dumps(state, indent=2, default=str))
     if run.state == "checking":  # the steady state did not hold: nothing was injected

@@ -19,24 +19,34 @@ def new_seed() -> int:
 
 def compile_experiment(scenario: Scenario, seed: int) -> dict:
     """The experiment: steady state, injection, exercise, grade, steady state again, reset."""
-    faults = [fault.model_dump() for fault in scenario.faults]
+    return _experiment(
+        f"Scenario {scenario.number}: {scenario.title}", scenario, ["sre-lab", f"tier-{scenario.tier}"],
+        {"scenario": scenario.number, "seed": seed},
+        [{"index": index, "fault": fault.model_dump()} for index, fault in enumerate(scenario.faults, 1)])
+
+
+def compile_exam(scenario: Scenario) -> dict:
+    """The same, but it tells nothing that the page does not: the engine's memory knows which faults these are."""
+    return _experiment("Exam", scenario, ["sre-lab"], {"scenario": 0, "seed": 0},
+                       [{"index": index} for index in range(1, len(scenario.faults) + 1)])
+
+
+def _experiment(title: str, scenario: Scenario, tags: list[str], record: dict, injections: list[dict]) -> dict:
     return {
         "version": "1.0.0",
-        "title": f"Scenario {scenario.number}: {scenario.title}",
+        "title": title,
         "description": scenario.brief,
-        "tags": ["sre-lab", f"tier-{scenario.tier}"],
+        "tags": tags,
         "controls": [{
             "name": "record",
-            "provider": {"type": "python", "module": "lab.engine.control",
-                         "arguments": {"scenario": scenario.number, "seed": seed}},
+            "provider": {"type": "python", "module": "lab.engine.control", "arguments": record},
         }],
         "steady-state-hypothesis": {
             "title": "Every SLO holds",
             "probes": [_probe(objective) for objective in slo.objectives()],
         },
         "method": [
-            *(_action(f"inject-{index}", "inject", index=index, fault=fault)
-              for index, fault in enumerate(faults, 1)),
+            *(_action(f"inject-{injection['index']}", "inject", **injection) for injection in injections),
             _action("exercise", "exercise"),
             _action("grade", "grade"),
         ],

@@ -79,6 +79,17 @@ class Run:
         return event.time if event else None
 
     @property
+    def sealed(self) -> str | None:
+        """Of an exam, what it is about, sealed with the interviewer's key; else None."""
+        event = self.first("exam")
+        return event.data["sealed"] if event else None
+
+    @property
+    def about(self) -> str:
+        """What the run is, as far as the record tells it."""
+        return "an exam" if self.sealed else f"scenario {self.scenario}"
+
+    @property
     def engine_is_alive(self) -> bool:
         """Whether the process that runs this run still does (a pid alone may have been given again)."""
         try:
@@ -129,7 +140,7 @@ class Records:
                     (scenario, seed, time.time(), settings_before, *_this_process()))
         except sqlite3.IntegrityError:
             active = self.active()
-            which = f"run {active.id} of scenario {active.scenario}" if active else "another run"
+            which = f"run {active.id} of {active.about}" if active else "another run"
             raise LabError(f"{which} is on: finish it (lab grade), or end it (lab reset)") from None
         return self.get(cursor.lastrowid)
 

@@ -11,7 +11,7 @@ from lab.settings import LabSettings
 def folder(settings: LabSettings, run: Run) -> Path:
     """The run's own folder, made when it is not there."""
     moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started_at))
-    path = settings.reports_dir / f"{moment}-scenario-{run.scenario}"
+    path = settings.reports_dir / f"{moment}-{'exam' if run.sealed else f'scenario-{run.scenario}'}"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

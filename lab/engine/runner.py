@@ -14,6 +14,9 @@ from lab.engine import experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
+from lab.exam import exam as exams
+from lab.exam.exam import Exam
+from lab.exam.key import Key
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
 
@@ -40,20 +43,42 @@ def run(number: int, seed: int | None) -> Run:
     lab_settings.check_for_exercise()
     seed = experiment.new_seed() if seed is None else seed
     scenario = scenarios.load(number, seed)
-    show = view.current()
-    show.progress(f"scenario {scenario.number}, seed {seed}: bringing the lab up")
-    stacks.current(settings).up(show.progress)
-    _wait_for_steady_state(settings)
-    return _play(settings, records, scenario, seed, Strategy.DEFAULT)
+    view.current().progress(f"scenario {scenario.number}, seed {seed}: bringing the lab up")
+    _bring_up(settings)
+    return _play(settings, records, experiment.compile_experiment(scenario, seed), Strategy.DEFAULT)
+
+
+def run_exam(exam: Exam, key: Key) -> Run:
+    """Run the exam to its end, and return the record of it; one whose engine is gone is taken up again instead.
+
+    From here on this process holds the truth, and reads neither the key's file nor the scenario's again.
+    Raises LabError as `run` does, and when the exam that is on was sealed with another key.
+    """
+    settings = lab_settings.load()
+    records = Records(settings.run_dir)
+    active = records.active()
+    if active is not None:
+        if active.sealed is None or active.engine_is_alive:
+            raise _other_run(active)
+        if active.state == "injected":
+            exams.hold(exams.opened(active.sealed, key), active.sealed, key)
+            return resume(settings, records, active)
+        drop(records)
+    lab_settings.check_for_exercise()
+    exams.hold(exam, exams.sealed(exam, key), key)
+    view.current().progress("bringing the lab up")
+    _bring_up(settings, blind=True)
+    return _play(settings, records, experiment.compile_exam(exam.scenario), Strategy.DEFAULT)
 
 
 def resume(settings: LabSettings, records: Records, run: Run) -> Run:
     """Take over a run whose engine is gone. Raises LabError when the lab is gone, too."""
     if not stacks.current(settings).is_up() or run.injected_at is None:
         raise LabError(f"run {run.id} cannot be taken up again, the lab went down with it: `lab reset` ends it")
+    scenario = exams.scenario_of(run)
     view.current().progress(f"taking up run {run.id}")
-    scenario = scenarios.load(run.scenario, run.seed)
-    return _play(settings, records, scenario, run.seed, Strategy.AFTER_METHOD)
+    compiled = experiment.compile_exam(scenario) if run.sealed else experiment.compile_experiment(scenario, run.seed)
+    return _play(settings, records, compiled, Strategy.AFTER_METHOD)
 
 
 def drop(records: Records) -> None:
@@ -79,19 +104,33 @@ def restore_settings(settings: LabSettings) -> None:
 
 def _check_resumable(active: Run, scenario: scenarios.Scenario) -> None:
     if active.scenario != scenario.number or active.engine_is_alive:
-        where = "in another terminal" if active.engine_is_alive else "though its engine is gone"
-        raise LabError(f"run {active.id} of scenario {active.scenario} is on, {where}: "
-                       "finish it (lab grade), or end it (lab reset)")
+        raise _other_run(active)
 
 
-def _play(settings: LabSettings, records: Records, scenario: scenarios.Scenario,
-          seed: int, strategy: Strategy) -> Run:
+def _other_run(active: Run) -> LabError:
+    where = "in another terminal" if active.engine_is_alive else "though its engine is gone"
+    return LabError(f"run {active.id} of {active.about} is on, {where}: finish it (lab grade), or end it (lab reset)")
+
+
+def _bring_up(settings: LabSettings, blind: bool = False) -> None:
+    stack = stacks.current(settings)
+    if blind:
+        stack.hide_control()
+    else:
+        stack.show_control()
+    stack.up(view.current().progress)
+    _wait_for_steady_state(settings)
+
+
+def _play(settings: LabSettings, records: Records, compiled: dict, strategy: Strategy) -> Run:
     errors = _log_to_file(settings)
     try:
-        journal = Runner(strategy).run(experiment.compile_experiment(scenario, seed), settings={})
+        journal = Runner(strategy).run(compiled, settings={})
     except ChaosException as error:
         raise LabError(f"Chaos Toolkit cannot run the scenario: {error}") from None
     run = records.latest()
+    if run is None:
+        raise LabError("the lab was cleaned meanwhile, and the run with it")
     if view.current().reset_wanted:
         drop(records)
         return records.get(run.id)

@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.panel import Panel
+from rich.text import Text
 
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
@@ -33,20 +34,26 @@ class View:
         self._console.print(f"[dim]·[/dim] {line}")
 
     @contextmanager
-    def exercise(self, scenario: Scenario, run: Run) -> Iterator[Callable]:
-        """Yields `show(run, readings, alerts, held_seconds, trouble=None)`; asks on Ctrl-C what to do."""
-        self._console.print(Panel(Markdown(scenario.brief), title=f"Scenario {scenario.number}"))
-        self._console.print(_HOW_TO)
+    def exercise(self, scenario: Scenario, run: Run, candidate: str | None = None) -> Iterator[Callable]:
+        """Yields `show(run, readings, alerts, held_seconds, trouble=None)`; asks on Ctrl-C what to do.
+
+        With a candidate it is an exam: only the page itself tells what it is about.
+        """
+        heading = Text(f"Exam of {candidate}" if candidate else f"Scenario {scenario.number}")
+        self._console.print(Panel(Markdown(scenario.brief), title=heading))
+        self._console.print(_how_to(with_hints=candidate is None))
         try:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False, transient=True) as live:
-                    yield lambda *now, **more: live.update(_panel(scenario, *now, **more), refresh=True)
+                    par = f", par {_clock(scenario.par_time)}" if candidate is None else ""
+                    yield lambda *now, **more: live.update(_panel(scenario, par, *now, **more), refresh=True)
             else:
                 yield self._line_printer(scenario)
         except KeyboardInterrupt:
-            raise LabError(self._ask_what_to_do()) from None
+            again = "`make exam` with its key" if candidate else "the same `make scenario-N`"
+            raise LabError(self._ask_what_to_do(again)) from None
 
-    def _ask_what_to_do(self) -> str:
+    def _ask_what_to_do(self, again: str) -> str:
         if sys.stdin.isatty():
             try:
                 answer = click.prompt("Leave the run going, or reset the lab?", default="leave",
@@ -56,7 +63,7 @@ class View:
             self.reset_wanted = answer == "reset"
         if self.reset_wanted:
             return "the run was ended"
-        return "the run goes on: `lab grade` ends it, the same `make scenario-N` shows it again, `lab reset` drops it"
+        return f"the run goes on: `lab grade` ends it, {again} shows it again, `lab reset` drops it"
 
     def _line_printer(self, scenario: Scenario) -> Callable:
         last = 0.0
@@ -78,22 +85,22 @@ class View:
         self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-_HOW_TO = """\
+def _how_to(with_hints: bool) -> str:
+    hint = "\n  [bold]lab hint[/bold]                       a hint, for some points" if with_hints else ""
+    return f"""\
 Work in a second terminal, in this folder, after [bold]. .venv/bin/activate[/bold]:
   [bold]lab status[/bold]  [bold]lab ps[/bold]  [bold]lab logs[/bold]   look around, with RUNBOOK.md beside you
-  [bold]lab detect[/bold]                     declare the incident when you see it
-  [bold]lab hint[/bold]                       a hint, for some points
+  [bold]lab detect[/bold]                     declare the incident when you see it{hint}
   [bold]lab submit[/bold]                     say what is wrong; [bold]lab answers[/bold] lists the words
 Then mitigate. The run is graded when you have answered and the SLOs hold
 again, or at once with [bold]lab grade[/bold].
 """
 
 
-def _panel(scenario: Scenario, run: Run, readings: list[Reading], alerts: list[dict],
+def _panel(scenario: Scenario, par: str, run: Run, readings: list[Reading], alerts: list[dict],
            held: float, trouble: str | None = None) -> Panel:
     left = max(0.0, run.injected_at + scenario.time_limit - time.time())
-    parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left, "
-             f"par {_clock(scenario.par_time)}",
+    parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left{par}",
              slo_table(readings), f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
     if trouble:
         parts.append(f"[red]{trouble}[/red]")

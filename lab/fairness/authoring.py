@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader
 from lab.engine import scenario as scenarios
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
-from lab.fairness import answers
 from lab.settings import ROOT
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -24,13 +24,14 @@ def new_scenario(slug: str, title: str | None, tier: int) -> Path:
     known = scenarios.folders()
     if taken := next((path for path in known.values() if path.name.partition("-")[2] == slug), None):
         raise LabError(f"{taken.name} is there already: take another name")
-    folder = scenarios.FOLDER / f"{max(known, default=0) + 1:02}-{slug}"
+    number = max(known, default=0) + 1
+    folder = scenarios.FOLDER / f"{number:02}-{slug}"
     folder.mkdir()
     templates = Environment(loader=FileSystemLoader(TEMPLATE), keep_trailing_newline=True)
     title = title or slug.replace("-", " ").capitalize()
     for path in sorted(TEMPLATE.iterdir()):
         text = templates.get_template(path.name).render(
-            title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
+            number=number, title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
         (folder / path.name).write_text(text)
     scenarios.load_folder(folder)
     return folder
@@ -49,17 +50,17 @@ def find(which: str) -> int:
 def unfair_text(scenario: Scenario) -> list[str]:
     """What the folder's text gives away, leaves out, or has wrong."""
     said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in _alerts()]
-    truth = answers.truth(scenario)
+    truth = scenario.truth
     walkthrough = (scenarios.folders()[scenario.number] / "walkthrough.md").read_text()
-    said += [f"walkthrough.md does not name the answer {word!r}" for word in truth.values()
-             if word not in walkthrough]
+    said += [f"walkthrough.md does not name the answer {word!r}" for finding in truth.findings
+             for word in (finding.component, finding.cause) if word not in walkthrough]
     given = " ".join([scenario.brief, *(hint.text for hint in scenario.hints)])
-    name = r"[\s-]+".join(truth["cause"].split("-"))
-    if re.search(rf"\b{name}\b", given, re.IGNORECASE):
-        said.append(f"brief or hints name the cause ({truth['cause']}): describe what people see")
+    said += [f"brief or hints name the cause ({finding.cause}): describe what people see" for finding in truth.findings
+             if re.search(rf"\b{finding.cause.replace('-', '[ -]')}\b", given, re.IGNORECASE)]
     return said
 
 
+@cache
 def _alerts() -> set[str]:
     """The names of all alerts that there are."""
     groups = (group for file in (ROOT / "prometheus" / "rules").glob("*.yml")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from lab.engine import scenario as scenarios
 from lab.engine.record import Event
 from lab.engine.scenario import Scenario
 from lab.fairness import answers
@@ -26,6 +27,11 @@ def grade(scenario: Scenario, moment: Moment, answer: Answer | None = None) -> G
     return rubric.grade(scenario, run, moment.facts, moment.account)
 
 
+def rivals(seed: int) -> list[Scenario]:
+    """Every scenario, for its answer to be tried in the others."""
+    return [scenarios.load(number, seed) for number in scenarios.folders()]
+
+
 def unfair(scenario: Scenario, play: Play, others: Iterable[Scenario]) -> list[str]:
     """What one play has shown; nothing where it was fair. `others` are those whose answers are tried."""
     return [*play.troubles, *_symptoms(scenario, play), *_lazy(scenario, play), *_lucky(scenario, play, others),
@@ -44,9 +50,8 @@ def unsteady(plays: Iterable[Play]) -> list[str]:
 def _symptoms(scenario: Scenario, play: Play) -> list[str]:
     if play.nothing is None:
         return []
-    fired = {name.removesuffix(SLOW) for name in play.alerts}
     said = [f"{alert} does not fire: take it out of alerts, or make the fault stronger"
-            for alert in scenario.alerts if alert not in fired]
+            for alert in missing_alerts(scenario, play)]
     impact, within = impact_seconds(play), scenario.impact_within
     if within is None and impact is not None:
         said.append(f"an objective breaks after {impact:.0f} s, though impact_within says that none does")
@@ -71,7 +76,8 @@ def _lazy(scenario: Scenario, play: Play) -> list[str]:
 
 def _is_restart(scenario: Scenario) -> bool:
     """Whether a restart is the honest fix."""
-    return all(command.startswith("restart ") for command in scenario.oracle.commands)
+    commands = scenario.oracle.commands
+    return bool(commands) and all(command.startswith("restart ") for command in commands)
 
 
 def _lucky(scenario: Scenario, play: Play, others: Iterable[Scenario]) -> list[str]:
@@ -109,6 +115,12 @@ def _oracle(play: Play) -> list[str]:
     if play.exit_code:
         said.append(f"the run of the oracle ends with exit code {play.exit_code}")
     return said
+
+
+def missing_alerts(scenario: Scenario, play: Play) -> list[str]:
+    """Alerts that the scenario names, and that were not seen."""
+    fired = {name.removesuffix(SLOW) for name in play.alerts}
+    return [alert for alert in scenario.alerts if alert not in fired]
 
 
 def impact_seconds(play: Play) -> float | None:

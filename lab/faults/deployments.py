@@ -19,29 +19,29 @@ def _known(key: str) -> str:
 class Setting(BaseModel):
     """The setting has that value in the settings file, and the service runs with it."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["setting"]
     key: str
-    value: str
+    value: str | int | float
     service: Literal["producer", "consumer"]
 
     _key_is_known = field_validator("key")(_known)
 
     def inject(self, _settings: LabSettings, _stack: Stack) -> None:
-        lab_settings.change(self.key, self.value)
+        lab_settings.change(self.key, str(self.value))
         stacks.current(lab_settings.load()).restart(self.service)
 
 
 class OddConsumer(BaseModel):
     """Of `consumers`, the last one runs with another setting than the rest; the settings file does not tell."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["odd-consumer"]
     consumers: int = Field(ge=2, le=MAX_CONSUMERS)
     key: str
-    value: str
+    value: str | int | float
 
     _key_is_known = field_validator("key")(_known)
 
@@ -49,7 +49,7 @@ class OddConsumer(BaseModel):
         stack.scale(self.consumers - 1)
         path = lab_settings.env_file()
         before = path.read_text()
-        lab_settings.change(self.key, self.value)
+        lab_settings.change(self.key, str(self.value))
         try:
             stacks.current(lab_settings.load()).scale(self.consumers)
         finally:

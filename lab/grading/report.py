@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from lab import slo
 from lab.engine.record import Run
@@ -26,22 +27,29 @@ def curves(prometheus: Prometheus, start: float, end: float) -> list[Curve]:
                   tuple(prometheus.series(objective.query, start, end))) for objective in slo.objectives()]
 
 
-def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve]) -> dict:
-    """All that a report says, as plain data; times are Unix time in seconds."""
+def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve],
+            evidence: dict, exam: dict | None = None) -> dict:
+    """All that a report says, as plain data; times are Unix time in seconds.
+
+    `evidence` is what the watch over the run concludes, `exam` is who was examined, and from what it was drawn.
+    """
     submission = run.last("submission")
     return {
         "scenario": {"number": scenario.number, "name": scenario.name, "title": scenario.title,
                      "tier": scenario.tier, "par_time": scenario.par_time},
-        "run": {"id": run.id, "seed": run.seed, "injected_at": run.injected_at},
+        "run": {"id": run.id, "seed": exam["scenario_seed"] if exam else run.seed,
+                "started_at": run.started_at, "injected_at": run.injected_at},
+        "exam": exam,
         "grade": grade.as_dict(),
         "pass_mark": PASS,
         "truth": {"findings": [{"component": finding.component, "cause": finding.cause}
                                for finding in scenario.truth.findings],
                   "explanation": scenario.truth.explanation},
         "answer": submission.data if submission else None,
+        "evidence": evidence,
         "curves": [asdict(curve) for curve in curves],
         "timeline": [{"time": event.time, "kind": event.kind, "data": event.data}
-                     for event in run.events if event.kind != "fault"],
+                     for event in run.events if event.kind not in {"fault", "exam"}],
     }
 
 
@@ -53,6 +61,7 @@ def html(content: dict) -> str:
     environment.filters["named"] = named
     environment.filters["plot"] = lambda curve: svg(Curve(**curve), start, end, marks)
     environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
+    environment.filters["date"] = lambda moment: time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
     return environment.get_template("report.html.j2").render(content)
 
 
@@ -71,6 +80,7 @@ def terminal(content: dict) -> RenderableType:
         f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
         table,
         f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
+        *(Text.assemble(("irregularity: ", "yellow"), line) for line in content["evidence"]["irregularities"]),
         f"It was: [bold]{named(truth['findings'])}[/bold]. {truth['explanation']}")
 
 

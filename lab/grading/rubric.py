@@ -13,9 +13,6 @@ DETECTION, LOCALIZATION, ROOT_CAUSE, MITIGATION, INTEGRITY, SPEED = 10, 20, 20, 
 RESUBMISSION_COST = 5
 MAX_SUBMISSIONS = 3
 MAX_FINDINGS = 2  # no scenario has more faults
-# For a field of an answer that leaves out one of two faults, or names one too many: two such fields,
-# with everything else right, do not pass.
-INCOMPLETE = 9
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,22 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade
     restored_at = facts.steady_since(scenario) if mitigated else None
     if mitigated and facts.last_breach_at is None:
         restored_at = facts.injected_at  # mended before any objective broke
-    localization = _localization(scenario, submission)
+    localization, root_cause = _localization(scenario, submission), _root_cause(scenario, submission)
+    is_right = (localization.points, root_cause.points) == (LOCALIZATION, ROOT_CAUSE)
     lines = [
         _detection(scenario, facts, detected),
         localization,
-        _root_cause(scenario, submission),
+        root_cause,
         _mitigation(scenario, facts, mitigated),
         _integrity(account, acted=submission is not None),
         _speed(scenario, facts, submission, restored_at,
                solved=mitigated and localization.points == LOCALIZATION),
         *_deductions(run),
     ]
+    over = sum(line.points for line in lines) - (PASS - 1)
+    if over > 0 and not is_right:
+        lines.append(Line("Not the answer", -over, 0,
+                          f"who does not name just what was wrong does not pass: {PASS - 1} points at most"))
     return Grade(
         tuple(lines),
         detected.time - facts.injected_at if detected else None,
@@ -103,8 +105,6 @@ def _answer(title: str, field: str, out_of: int, submission: Event | None,
     given = [finding[field] for finding in submission.data["findings"]]
     credits = [max((_credit(one, right, near, out_of), one) for one in given) for right, near in truths]
     points = sum(credit for credit, _one in credits) // max(len(truths), len(given))
-    if len(given) != len(truths) or len(truths) > 1 and points < out_of:
-        points = min(points, INCOMPLETE)
     found = "; ".join(_compared(field, one, right, near)
                       for (_credit_of_it, one), (right, near) in zip(credits, truths, strict=True))
     if len(given) != len(truths):

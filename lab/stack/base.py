@@ -55,6 +55,11 @@ class Stack(Protocol):
     def toxiproxy_address(self) -> tuple[str, int]:
         """Host and port at which this process reaches Toxiproxy's control API."""
 
+    def hide_control(self) -> None:
+        """Take that API away from its known address, until `show_control`; a running Toxiproxy is restarted."""
+
+    def show_control(self) -> None: ...
+
     def links(self) -> list[dict]:
         """Toxiproxy's proxies as they ought to be: every AMQP connection of the services crosses one of them."""
 

@@ -7,6 +7,7 @@ wake-up of the loop serves all results that came in since the last.
 
 import functools
 import logging
+import struct
 import threading
 import time
 import uuid
@@ -17,6 +18,8 @@ from typing import NamedTuple
 import pika
 from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
+from pika.data import encode_value
+from pika.exceptions import UnsupportedAMQPFieldException
 from pydantic import ValidationError
 
 from services.messaging import connection, topology
@@ -220,7 +223,7 @@ class Worker:
         if delivery.channel is not self._channel:
             return  # its channel is gone: the broker delivers it again
         properties = delivery.properties
-        properties.headers.update(headers)
+        properties.headers = {name: _writable(value) for name, value in properties.headers.items()} | headers
         if properties.user_id:
             # The broker accepts only our own name there; whose message it was must stay known.
             # https://www.rabbitmq.com/docs/validated-user-id
@@ -308,3 +311,12 @@ class Worker:
         if not self._wake_up_pending:
             self._wake_up_pending = True
             self._link.ioloop.add_callback_threadsafe(self._drain_finished)
+
+
+def _writable(value):
+    """The value of a header, as text where pika can read but not write it: a double beyond 32 bits, say."""
+    try:
+        encode_value([], value)
+    except (struct.error, UnsupportedAMQPFieldException):
+        return str(value)
+    return value

@@ -121,7 +121,8 @@ class TestWhileARunIsOn:
         first = Terminal(sys.executable, "-m", "lab.cli", "scenario", "2", "--seed", SEED)
         first.wait_for("SLOs have held for", 300)
         second = Terminal(sys.executable, "-m", "lab.cli", "submit")
-        for question, answer in (("component: ", "broker"), ("cause: ", "process-down"), ("notes", "it's “down”")):
+        for question, answer in (("component: ", "broker"), ("cause: ", "process-down"), ("another fault?", "n"),
+                                 ("notes", "it's “down”")):
             second.wait_for(question)
             second.type(f"{answer}\n")
         assert second.wait_end() == 0

@@ -222,6 +222,18 @@ class TestConsumer:
         assert properties.headers["x-dead-letter-error"]
         assert ledger_events(lab, message_id) == ["dead-lettered"]
 
+    def test_poison_with_a_header_that_pika_cannot_write_is_dead_lettered_all_the_same(self, lab, broker):
+        message_id = new_id()
+        answer = requests.post(  # pika itself could not send it
+            f"{lab.settings.management_url}/api/exchanges/%2F/messages/publish", timeout=5,
+            auth=(lab.settings.rabbitmq_user, lab.settings.rabbitmq_pass),
+            json={"routing_key": "messages", "payload": "?", "payload_encoding": "string",
+                  "properties": {"message_id": message_id, "headers": {"weight": 1e300, "colour": "red"}}})
+        assert answer.json() == {"routed": True}
+        properties, _body = wait_until(lambda: _take(broker, "messages.dlq", message_id), what="the dead letter")
+        assert float(properties.headers["weight"]) == 1e300
+        assert properties.headers["colour"] == "red"
+
     def test_a_dead_letter_tells_who_published_it(self, lab, broker):
         message_id = new_id()
         broker.basic_publish("messages", "messages", b"?", pika.BasicProperties(

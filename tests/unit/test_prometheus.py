@@ -11,7 +11,7 @@ import yaml
 from lab.settings import LabSettings
 from lab.stack.native.scraping import write_configuration, write_targets
 from prometheus import generate
-from tests.scenarios import proof
+from lab.fairness import alerts as proof
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "prometheus"
@@ -280,7 +280,7 @@ def proof_table() -> dict[str, dict[str, str]]:
 
 def test_the_table_has_every_alert_and_a_fault_that_raised_it():
     table = proof_table()
-    assert list(table) == proof.alerts(), "run the tests of tests/scenarios, then `python -m tests.scenarios.proof`"
+    assert list(table) == proof.alerts(), "run `make scenarios-proof` and the tests of tests/scenarios, then `python -m lab.fairness.alerts`"
     assert [alert for alert, cells in table.items() if not any(cells.values())] == []
 
 

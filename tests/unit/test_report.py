@@ -3,6 +3,8 @@
 import json
 import re
 
+from rich.console import Console
+
 from lab.engine import scenario as scenarios
 from lab.engine.record import Event, Run
 from lab.grading import report
@@ -17,8 +19,9 @@ def content() -> dict:
               Event(1040.0, "submission", {"findings": [{"component": "broker", "cause": "latency"}], "notes": "<script>alert(1)</script>"}),
               Event(1060.0, "graded", {"score": 35}))
     run = Run(1, 1, 7, "graded", 990.0, None, None, "", events)
+    evidence = {"irregularities": ["the ledger <x> was edited"]}
     grade = Grade((Line("Detection", 10, 10, "seen"), Line("Hint 1", -5, 0, "taken")), 12.0, None)
-    return report.content(scenarios.load(1), run, grade, [CURVE])
+    return report.content(scenarios.load(1), run, grade, [CURVE], evidence)
 
 
 def test_it_is_plain_json():
@@ -30,6 +33,13 @@ def test_the_page_needs_nothing_from_outside_and_escapes_what_people_wrote():
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert not re.findall(r"(?:src|href)=", page)
+
+
+def test_irregularities_are_shown_on_the_page_and_in_the_terminal():
+    assert "<li>the ledger &lt;x&gt; was edited</li>" in report.html(content())
+    console = Console(width=120, record=True)
+    console.print(report.terminal(content()))
+    assert "irregularity: the ledger <x> was edited" in console.export_text()
 
 
 def test_the_plot_shows_curve_objective_and_what_happened():

@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from pydantic import ValidationError
 
 from lab import slo
 from lab.engine import scenario as scenarios
@@ -115,10 +114,10 @@ TWO_FAULTS = a_scenario(component=ALARM[0], cause=ALARM[1], also={"component": F
 
 @pytest.mark.parametrize("scenario, findings, each", [
     (TWO_FAULTS, [FROZEN, ALARM], 20),
-    (TWO_FAULTS, [ALARM], 9),  # one of two
-    (TWO_FAULTS, [ALARM, ("clients", "retry-storm")], 9),
+    (TWO_FAULTS, [ALARM], 10),  # one of two
+    (TWO_FAULTS, [ALARM, ("clients", "retry-storm")], 10),
     (TWO_FAULTS, [("clients", "latency")], 0),
-    (SCENARIO, [tuple(TRUTH.values()), ("clients", "latency")], 9),  # one too many
+    (SCENARIO, [tuple(TRUTH.values()), ("clients", "latency")], 10),  # one too many
 ], ids=["both", "one", "one and a wrong one", "wrong", "one too many"])
 def test_an_answer_names_every_fault_and_no_other(scenario, findings, each):
     found = graded(event(0, "detection"), an_answer(1, *findings), scenario=scenario)
@@ -135,23 +134,17 @@ def test_where_nothing_breaks_only_an_answer_earns_the_mitigation():
 
 def best_score_of_a_wrong_answer(scenario: Scenario) -> int:
     """Everything else is perfect."""
-    truth = scenario.truth
-    wrong = itertools.product(COMPONENTS.keys() - {truth.component}, CAUSES.keys() - {truth.cause})
-    return max(graded(event(0, "detection"), answer(1, component=component, cause=cause), scenario=scenario).score
-               for component, cause in wrong)
+    right = {(finding.component, finding.cause) for finding in scenario.truth.findings}
+    wrong = set(itertools.product(COMPONENTS, CAUSES)) - (right if len(right) == 1 else set())
+    return max(graded(event(0, "detection"), an_answer(1, one), scenario=scenario).score for one in wrong)
 
 
 @pytest.mark.parametrize("scenario", [
     SCENARIO,
     *(scenarios.load(number) for number in scenarios.folders()),
 ], ids=lambda scenario: scenario.title)
-def test_a_wrong_component_and_a_wrong_cause_never_pass(scenario):
+def test_no_wrong_answer_passes_however_well_the_system_was_mended(scenario):
     assert best_score_of_a_wrong_answer(scenario) < PASS
-
-
-def test_partial_points_that_would_let_a_wrong_answer_pass_are_refused():
-    with pytest.raises(ValidationError, match="a wrong answer could pass"):
-        a_scenario(partial_components={"producer": 10}, partial_causes={"latency": 10})
 
 
 # -- the answer -----------------------------------------------------------------------------------

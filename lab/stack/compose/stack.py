@@ -67,6 +67,12 @@ class ComposeStack:
     def toxiproxy_address(self) -> tuple[str, int]:
         return self._tunnel.address
 
+    def hide_control(self) -> None:
+        """Nothing to do: the containers' control API is published nowhere."""
+
+    def show_control(self) -> None:
+        """See `hide_control`."""
+
     def links(self) -> list[dict]:
         return json.loads((ROOT / "toxiproxy" / "links.json").read_text())
 

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings, env_file
 from lab.stack.base import MAX_CONSUMERS
+from lab.stack.native import control_address
 from lab.stack.native.scraping import target_file, write_configuration, write_targets
 
 TOOLS = ROOT / ".lab" / "tools"
@@ -69,7 +70,7 @@ def programs(settings: LabSettings) -> dict[str, Program]:
             "CONSUMER_LINK_PORT": settings.consumer_link_port,
             "CONSUMER_STANDBY_LINK_PORT": settings.consumer_standby_link_port,
             "PRODUCER_STANDBY_LINK_PORT": settings.producer_standby_link_port,
-        }, f"{settings.toxiproxy_url}/version"),
+        }, f"http://{control_address.host(settings)}:{settings.toxiproxy_port}/version"),
         Program("prometheus", _prometheus, {"PROMETHEUS_PORT": settings.prometheus_port},
                 f"{settings.prometheus_url}/-/ready"),
         Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
@@ -196,7 +197,7 @@ def _toxiproxy(settings: LabSettings) -> Command:
     config.write_text(json.dumps(links(settings), indent=2))
     binary = toxiproxy_binary(settings)
     server = [binary] if binary else [sys.executable, "-m", "lab.proxy"]
-    return Command([*server, "-host", "127.0.0.1", "-port", str(settings.toxiproxy_port),
+    return Command([*server, "-host", control_address.host(settings), "-port", str(settings.toxiproxy_port),
                     "-config", str(config), "-proxy-metrics", "-runtime-metrics"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from lab.settings import ROOT, LabSettings
+from lab.stack.native import control_address
 
 # How a job of prometheus.yml says where its targets are; here, files say it instead.
 _DISCOVERIES = ("static_configs", "dns_sd_configs")
@@ -15,7 +16,7 @@ _DISCOVERIES = ("static_configs", "dns_sd_configs")
 def write_configuration(folder: Path) -> None:
     """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files."""
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
-    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
     path = folder / "prometheus.yml"
     configuration = yaml.safe_load(path.read_text())
     for job in configuration["scrape_configs"]:
@@ -46,7 +47,8 @@ def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> No
         "alertmanager": settings.alertmanager_port,
     }
     for job, port in ports.items():
-        _write_yaml(folder / f"{job}.yml", [{"targets": [f"127.0.0.1:{port}"]}])
+        host = control_address.host(settings) if job == "toxiproxy" else "127.0.0.1"
+        _write_yaml(folder / f"{job}.yml", [{"targets": [f"{host}:{port}"]}])
     if consumers is not None:
         _write_yaml(folder / "consumer.yml", [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()])

@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack import addition, baseline, health, ports
 from lab.stack.base import Progress, Status, check_consumers
-from lab.stack.native import logtail
+from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
     OLDEST_BROKER,
     RABBITMQ_BIN,
@@ -91,7 +91,15 @@ class NativeStack:
         return self._supervisor.is_running()
 
     def toxiproxy_address(self) -> tuple[str, int]:
-        return "127.0.0.1", self._settings.toxiproxy_port
+        return control_address.host(self._settings), self._settings.toxiproxy_port
+
+    def hide_control(self) -> None:
+        control_address.hide(self._settings)
+        self._move_toxiproxy()
+
+    def show_control(self) -> None:
+        if control_address.show(self._settings):
+            self._move_toxiproxy()
 
     def links(self) -> list[dict]:
         return links(self._settings)
@@ -206,6 +214,12 @@ class NativeStack:
         write_targets(self._settings, consumer_ports(self._settings, consumers))
         self._start_and_wait(["producer", *consumers], deadline, progress)
         self._start_and_wait(["traffic"], deadline, progress)
+
+    def _move_toxiproxy(self) -> None:
+        """Let it listen where it is to listen now."""
+        self._programs = programs(self._settings)
+        if self._supervisor.is_running() and self._state("toxiproxy") in RUNNING_STATES:
+            self.restart("toxiproxy")
 
     def _rpc(self, method: str, *arguments):
         try:

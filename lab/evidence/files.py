@@ -1,0 +1,33 @@
+"""The sources that a grade rests on: what differs between two moments."""
+
+import hashlib
+from pathlib import Path
+
+from lab.settings import ROOT
+
+WATCHED = ("lab", "scenarios", "prometheus", "services", "rabbitmq", "locustfile.py")
+NAMED = 3
+
+
+def digests(root: Path = ROOT) -> dict[str, str]:
+    """SHA-256 of every watched file, by its path."""
+    paths = (path for name in WATCHED for path in (root / name, *(root / name).rglob("*")))
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(paths) if path.is_file() and "__pycache__" not in path.parts}
+
+
+def summary(digests: dict[str, str]) -> str:
+    """One digest over all."""
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest()
+
+
+def irregularities(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """One line for each watched folder in which a file was changed, added or removed."""
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    lines = []
+    for top in WATCHED:
+        inside = [name for name in changed if Path(name).parts[0] == top]
+        if inside:
+            more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+            lines.append(f"files changed during the run: {', '.join(inside[:NAMED])}{more}")
+    return lines

@@ -1,0 +1,1 @@
+"""Blind exams: drawn and sealed with the interviewer's key, held in the engine's memory, graded with a signature."""

@@ -1,0 +1,130 @@
+"""An exam from the draw to the signed report, on a real lab: what shows of it, what is told of tampering."""
+
+import json
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from lab.engine import scenario as scenarios
+from lab.engine.record import Records
+from lab.exam.exam import draw
+from lab.exam.key import Key
+from lab.stack.native.supervisor import marked_processes
+from tests.conftest import Lab, private_lab, wait_until
+
+CANDIDATE = "Zoë [bold] O'Neil \\"
+SCENARIO = 2
+
+
+@pytest.fixture
+def examined(tmp_path):
+    """A lab, the interviewer's key file, and the key."""
+    with private_lab(tmp_path) as lab:
+        key_file = tmp_path / "interviewer.key"
+        yield lab, key_file, Key.create(key_file)
+
+
+def seed_for(key: Key, number: int) -> int:
+    return next(seed for seed in range(1000) if draw(key, "", 45, seed, None).scenario_number == number)
+
+
+def start(lab: Lab, key: Key, key_file: Path) -> subprocess.Popen:
+    engine = lab.engine("exam", "start", "--candidate", CANDIDATE, "--minutes", "20",
+                        "--seed", str(seed_for(key, SCENARIO)), "--key", str(key_file))
+    wait_until(lambda: (run := Records(lab.settings.run_dir).active()) and run.first("fault") and run.engine_is_alive
+               or engine.poll() is not None, 300, "injection")
+    assert engine.poll() is None, engine.stdout.read()
+    return engine
+
+
+def report_of(lab: Lab) -> Path:
+    return max(lab.settings.reports_dir.glob("*-exam/grade.json"))
+
+
+def irregularities(lab: Lab) -> list[str]:
+    return json.loads(report_of(lab).read_text())["evidence"]["irregularities"]
+
+
+def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
+    lab, key_file, key = examined
+    engine = start(lab, key, key_file)
+    key_file.rename(key_file.with_suffix(".away"))  # as the interviewer is told
+
+    truth = scenarios.load(SCENARIO)
+    secrets = [truth.name, truth.title, truth.truth.explanation.split(".")[0], "service: rabbitmq", '"action": "kill"']
+    everything = lab.settings.run_dir.parent  # run folder, reports, settings
+    found = subprocess.run(["grep", "-rlaF", *(f"-e{secret}" for secret in secrets), str(everything)],
+                           capture_output=True, text=True)
+    assert found.returncode == 1, found.stdout + found.stderr
+    processes = [psutil.Process(engine.pid), *marked_processes(lab.settings.run_dir)]  # not other labs'
+    shown = "\n".join(f"{' '.join(process.cmdline())}\n{process.environ()}" for process in processes)
+    assert not [secret for secret in [*secrets, f"scenario {SCENARIO}"] if secret in shown]
+
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5)
+    lab.command("restart", "toxiproxy")
+    assert "does not answer" not in lab.command("status").stdout
+    assert "run 1 of an exam: injected" in lab.command("status").stdout
+    assert "no hints in an exam" in lab.command("hint", check=False).stderr
+    assert "an exam is on" in lab.command("scenario", str(SCENARIO), check=False).stderr
+    wait_until(lambda: "broken" in lab.command("status", check=False).stdout, what="the symptom")
+    lab.command("detect")
+    lab.command("submit", "--component", truth.truth.component, "--cause", truth.truth.cause)
+    for command in truth.oracle.commands:
+        lab.command(*command.split())
+    output, _ = engine.communicate(timeout=180)
+    assert engine.returncode == 0, output
+    before_the_grade = output.partition(" of 100")[0]
+    assert "cannot place orders" in before_the_grade and CANDIDATE in before_the_grade
+    assert not [secret for secret in [*secrets, f"cenario {SCENARIO}", " par "] if secret in before_the_grade]
+    assert irregularities(lab) == []
+
+    content = json.loads(report_of(lab).read_text())
+    assert content["exam"]["candidate"] == CANDIDATE
+    assert content["scenario"]["number"] == SCENARIO
+    assert requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5).ok
+    verified = lab.command("exam", "verify", str(report_of(lab)), "--public", key.public.text)
+    assert "VALID" in verified.stdout
+    key_file.with_suffix(".away").rename(key_file)
+    for field, section in (("score", "grade"), ("candidate", "exam")):
+        edited = report_of(lab).with_name("edited.json")
+        edited.write_text(json.dumps(content | {section: content[section] | {field: 1}}))
+        refused = lab.command("exam", "verify", str(edited), "--key", str(key_file), check=False)
+        assert refused.returncode == 3
+        assert f"NOT VALID: {section} was changed" in refused.stdout
+
+
+def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
+    lab, key_file, key = examined
+    engine = start(lab, key, key_file)
+    engine.kill()
+    engine.wait()
+    assert "only the interviewer's key" in lab.command("grade", check=False).stderr
+    other = key_file.with_name("other.key")
+    Key.create(other)
+    refused = lab.command("exam", "start", "--candidate", CANDIDATE, "--key", str(other), check=False)
+    assert "sealed with another key" in refused.stderr
+    engine = start(lab, key, key_file)
+
+    [acknowledged] = lab.settings.ledger_dir.glob("acknowledged-*.jsonl")
+    acknowledged.write_text(acknowledged.read_text().replace("acknowledged", "acknowledgeb", 1))
+    with closing(sqlite3.connect(lab.settings.run_dir / "lab.sqlite")) as database, database:
+        database.execute("UPDATE events SET time = time + 60 WHERE kind = 'injected'")
+    lab.command("restart", "prometheus")
+    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]")
+    wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()})
+    lab.command("grade", check=False)
+    output, _ = engine.communicate(timeout=180)
+
+    told = "\n".join(irregularities(lab))
+    for expected in ("nobody watched for the first", "acknowledged-traffic.jsonl was edited",
+                     "events of this run were edited", "Prometheus was started again (1 times)",
+                     "targets of traffic changed"):
+        assert expected in told
+    assert "irregularity: " in output
+    assert "irregularity: " in lab.command("exam", "verify", str(report_of(lab)), "--key", str(key_file)).stdout

@@ -1,0 +1,143 @@
+"""The watch over the evidence: what was touched is told, and what is usual is not."""
+
+from dataclasses import replace
+
+import pytest
+
+from lab.engine.record import Event, Records
+from lab.evidence import files, metrics
+from lab.evidence.ledgers import LedgerWatch
+from lab.evidence.record import RecordWatch
+from lab.prometheus import Series
+
+# -- ledgers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    path = tmp_path / "processed-consumer-1.jsonl"
+    path.write_text("one\ntwo\n")
+    return path
+
+
+def watched(ledger) -> LedgerWatch:
+    """It has looked twice, and the ledger has grown since."""
+    watch = LedgerWatch()
+    watch.look(ledger.parent)
+    for line in ("three\n", "four\n"):
+        with ledger.open("a") as file:
+            file.write(line)
+        if line == "three\n":
+            watch.look(ledger.parent)
+    return watch
+
+
+def test_a_ledger_that_grows_is_usual(ledger):
+    watch = watched(ledger)
+    assert watch.irregularities(ledger.parent) == []
+    digests = watch.digests()[ledger.name]
+    assert (digests["first"]["bytes"], digests["last"]["bytes"]) == (8, 14)
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (lambda path: path.unlink(), "was removed"),
+    (lambda path: path.write_text("one\n"), "was shortened, from 14 to 4 bytes"),
+    (lambda path: path.write_text("ONE\ntwo\nthree\nfour\n"), "was edited, between byte 0 and byte 8"),
+    (lambda path: path.write_text("one\ntwo\nTHREE\nfour\n"), "was edited, between byte 8 and byte 14"),
+])
+def test_a_ledger_that_was_touched_is_told(ledger, change, told):
+    watch = watched(ledger)
+    change(ledger)
+    assert watch.irregularities(ledger.parent) == [f"the ledger {ledger.name} {told}"]
+
+
+def test_an_edit_shows_though_the_watch_looked_again_after_it(ledger):
+    watch = watched(ledger)
+    ledger.write_text("ONE\ntwo\nthree\nfour\n")
+    watch.look(ledger.parent)
+    assert watch.irregularities(ledger.parent)
+
+
+# -- the record -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    records = Records(tmp_path)
+    run = records.begin(1, 7, "A=1\n")
+    records.add(run.id, "injected")
+    return records, records.get(run.id)
+
+
+def test_events_that_are_entered_as_they_happen_are_usual(run):
+    records, first = run
+    watch = RecordWatch(first)
+    records.add(first.id, "detection")
+    records.take_over(first.id)
+    records.set_state(first.id, "graded")
+    watch.look(records.get(first.id))
+    watch.look(records.get(first.id))
+    assert watch.irregularities() == []
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (lambda run: replace(run, settings_before="A=2\n"), "row of this run was edited"),
+    (lambda run: replace(run, seed=8), "row of this run was edited"),
+    (lambda run: replace(run, events=()), "edited or removed"),
+    (lambda run: replace(run, events=(replace(run.events[0], time=run.injected_at + 60),)), "edited or removed"),
+    (lambda run: replace(run, events=(*run.events, Event(run.injected_at - 60, "detection", {}))),
+     "the event 'detection' says"),
+])
+def test_a_record_that_was_edited_is_told_once(run, change, told):
+    _records, first = run
+    watch = RecordWatch(first)
+    watch.look(change(first))
+    watch.look(change(first))
+    [line] = watch.irregularities()
+    assert told in line
+
+
+# -- sources --------------------------------------------------------------------------------------
+
+
+def test_files_that_changed_are_named_folder_by_folder(tmp_path):
+    for name in ("lab/one.py", "lab/two.py", *(f"scenarios/{letter}" for letter in "abcd"), "locustfile.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    before = files.digests(tmp_path)
+    assert files.irregularities(before, files.digests(tmp_path)) == []
+    (tmp_path / "lab" / "one.py").write_text("other")
+    (tmp_path / "locustfile.py").unlink()
+    for name in "abcd":
+        (tmp_path / "scenarios" / name).unlink()
+    assert files.irregularities(before, files.digests(tmp_path)) == [
+        "files changed during the run: lab/one.py",
+        "files changed during the run: scenarios/a, scenarios/b, scenarios/c and 1 more",
+        "files changed during the run: locustfile.py"]
+
+
+# -- Prometheus -----------------------------------------------------------------------------------
+
+
+class Measured:
+    """Stands for Prometheus: when it scraped itself, and since when it ran then."""
+
+    def __init__(self, *scrapes: tuple[float, float]):
+        self._scrapes = scrapes
+
+    def range(self, query: str, _start: float, _end: float, _step: float) -> list[Series]:
+        column = 0 if query.startswith("timestamp") else 1
+        return [Series({}, [(scrape[0], scrape[column]) for scrape in self._scrapes])]
+
+
+def test_a_prometheus_that_measures_all_the_time_is_usual():
+    steady = Measured(*((moment, 500.0) for moment in range(1000, 1100, 2)))
+    assert metrics.irregularities(steady, 1000, 1100) == []
+
+
+def test_a_restart_and_a_hole_are_told():
+    restarted = Measured(*((moment, 500.0 if moment < 1030 else 1055.0)
+                           for moment in range(1000, 1100, 2) if not 1030 < moment < 1060))
+    restart, hole = metrics.irregularities(restarted, 1000, 1100)
+    assert restart == "Prometheus was started again (1 times)"
+    assert hole.startswith("Prometheus measured nothing from")
