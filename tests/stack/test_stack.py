@@ -242,7 +242,8 @@ def test_faults_of_the_broker_bite_in_both_forms(lab):
     lab.command("restart", "producer")
     inject(lab, Policy(kind="policy", name="limit", pattern="^messages$", definition={"max-length": 3}),
            ExporterOff(kind="exporter-off"), Alarm(kind="alarm", of="disk"), Alarm(kind="alarm", of="memory"))
-    assert {policy["name"] for policy in Management(lab.settings).call("GET", "policies")} == {"messages", "limit"}
+    assert {policy["name"] for policy in Management(lab.settings).call("GET", "policies")} == {
+        "messages", "dead-letters", "limit"}
     wait_until(lambda: "blocks" in answer(), what="a blocked producer")
     wait_until(lambda: lab.prometheus.value('up{job="rabbitmq"}') == 0, what="a scrape that fails")
     inject(lab, Permissions(kind="permissions", read="^nothing$"))
