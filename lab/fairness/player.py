@@ -82,6 +82,8 @@ class _Player:
 
     def play(self, blind: bool) -> None:
         self._wait_for_injection()
+        # Where nothing is broken, a restart is the only thing that breaks, and the oracle would pay for it.
+        blind = blind and self._scenario.impact_within is not None
         self._do_nothing(with_alerts=blind)
         self._try("detect")
         if blind:

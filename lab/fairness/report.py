@@ -28,7 +28,8 @@ among some, and grades what each kind of candidate would have got. Nobody may be
   {verdict.MOST_BETWEEN_TWO_PLAYS} points the same in both passes;
 - **nothing** done gives at most {verdict.MOST_FOR_NOTHING} points, when the fault shows in full;
 - a **blind restart** of broker, Toxiproxy, producer and consumers, without an answer, gives at most
-  {verdict.MOST_FOR_A_BLIND_RESTART}, unless a restart is the fix; «mends» tells that the system was whole afterwards;
+  {verdict.MOST_FOR_A_BLIND_RESTART}, unless a restart is the fix; «mends» tells that the system was whole afterwards
+  (not played where nothing is broken: there a restart does the harm, and would spoil the oracle's play);
 - the **answer of any other scenario** never passes ({PASS}), not even on a system that is mended;
 - an answer that is right in the component and near in the cause gets the points that the scenario states;
 - the **alerts** that the scenario names fire, an objective breaks in time, and the reset leaves nothing.

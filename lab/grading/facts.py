@@ -52,6 +52,11 @@ class Facts:
     def last_breach_at(self) -> float | None:
         return max((breach.last_at for breach in self.breaches), default=None)
 
+    @property
+    def breached_seconds(self) -> float:
+        """From the first to the last moment at which an objective did not hold; 0 where all always did."""
+        return self.last_breach_at - self.impact_at if self.breaches else 0.0
+
     def steady_since(self, scenario: Scenario) -> float | None:
         """Since when the system has been whole; None when it is not.
 

@@ -12,6 +12,8 @@ PASS = 70
 DETECTION, LOCALIZATION, ROOT_CAUSE, MITIGATION, INTEGRITY, SPEED = 10, 20, 20, 30, 10, 10
 RESUBMISSION_COST = 5
 MAX_SUBMISSIONS = 3
+# Where the fault breaks nothing: who breaks an objective for longer than this loses half of the mitigation.
+HARM_SECONDS = 10
 MAX_FINDINGS = 2  # no scenario has more faults
 
 
@@ -123,7 +125,12 @@ def _compared(field: str, given: str, right: str, near: dict[str, int]) -> str:
 
 
 def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
-    measured = [
+    points = MITIGATION if mitigated else 0
+    harm = facts.breached_seconds if scenario.impact_within is None else 0
+    if harm > HARM_SECONDS:
+        points //= 2
+    measured = [f"nothing was broken until somebody acted: {harm:.0f} s outside the objectives"] if harm else []
+    measured += [
         f"{breach.slo.query} left its objective ({breach.slo.comparison} {breach.slo.objective:g}) "
         f"from {_clock(breach.first_at)} to {_clock(breach.last_at)}"
         + (f", at worst {breach.worst:.3g}" if breach.worst is not None else "")
@@ -133,7 +140,7 @@ def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
         f"{state.check.title}: {state.check.query} = {state.value} "
         f"({'as needed' if state.holds else f'needed {state.check.comparison} {state.check.value:g}'})"
         for state in facts.states]
-    return Line("Mitigation", MITIGATION if mitigated else 0, MITIGATION, "; ".join(measured))
+    return Line("Mitigation", points, MITIGATION, "; ".join(measured))
 
 
 def _integrity(account: Account, acted: bool) -> Line:

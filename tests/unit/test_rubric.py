@@ -132,6 +132,14 @@ def test_where_nothing_breaks_only_an_answer_earns_the_mitigation():
     assert graded(event(0, "detection"), answer(40), facts=unharmed, scenario=quiet).score == 100
 
 
+@pytest.mark.parametrize("seconds, mitigation", [(8, 30), (40, 15)])
+def test_where_nothing_breaks_who_breaks_something_loses_half_of_the_mitigation(seconds, mitigation):
+    quiet = a_scenario().model_copy(update={"impact_within": None})
+    found = graded(answer(40), facts=measured(breach(50, 50 + seconds), at=200), scenario=quiet)
+    assert points(found)["Mitigation"] == mitigation
+    assert f"until somebody acted: {seconds} s outside" in evidence(found, "Mitigation")
+
+
 def best_score_of_a_wrong_answer(scenario: Scenario) -> int:
     """Everything else is perfect."""
     right = {(finding.component, finding.cause) for finding in scenario.truth.findings}
