@@ -24,7 +24,7 @@ DEFECTS = {
     "ack before processing": [
         (WORKER, "                self._pool.submit((delivery, message))",
          "                channel.basic_ack(delivery.tag); self._pool.submit((delivery, message))"),
-        (WORKER, "        self._count_successes(done)\n        self._ack(done)\n",
+        (WORKER, "        self._count_successes(done)\n        self._settle(done)\n",
          "        self._count_successes(done)\n"),
     ],
     "no confirms": [
