@@ -38,11 +38,11 @@ def new_scenario(slug: str, title: str | None, tier: int) -> Path:
 
 
 def find(which: str) -> int:
-    """The number of a scenario that is named by its number, its folder's name, or a path to it. Raises LabError."""
+    """The number of a scenario that is named by its number, its folder, its folder without the number, or a path. Raises LabError."""
     name = Path(which).resolve().name if "/" in which else which
     known = scenarios.folders()
     for number, folder in known.items():
-        if name in (str(number), folder.name):
+        if name in (str(number), folder.name, folder.name.partition("-")[2]):
             return number
     raise LabError(f"{which!r} is no scenario; there are: {', '.join(folder.name for folder in known.values())}")
 

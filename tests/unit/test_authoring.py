@@ -60,7 +60,7 @@ def test_the_command_says_what_to_do_next(folder):
 
 def test_a_scenario_is_found_by_number_name_and_path(folder):
     made = authoring.new_scenario("slow-disk", None, 1)
-    assert {authoring.find(which) for which in ("1", made.name, str(made), f"{made}/")} == {1}
+    assert {authoring.find(which) for which in ("1", made.name, made.name.removeprefix("01-"), str(made), f"{made}/")} == {1}
     with pytest.raises(LabError, match="'2' is no scenario; there are: 01-slow-disk"):
         authoring.find("2")
 
