@@ -38,7 +38,7 @@ def new_scenario(slug: str, title: str | None, tier: int) -> Path:
 
 
 def find(which: str) -> int:
-    """The number of a scenario that is named by its number, its folder, its folder without the number, or a path. Raises LabError."""
+    """The number of a scenario, by that number, its folder, that without the number, or a path. Raises LabError."""
     name = Path(which).resolve().name if "/" in which else which
     known = scenarios.folders()
     for number, folder in known.items():

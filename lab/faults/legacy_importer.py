@@ -26,7 +26,8 @@ def main() -> None:
     broker = pika.ConnectionParameters(
         os.environ["RABBITMQ_HOST"], int(os.environ["RABBITMQ_PORT"]),
         credentials=pika.PlainCredentials(USER, USER), client_properties={"connection_name": USER}, heartbeat=10)
-    bodies = _bodies(int(os.environ["IMPORTER_COUNT"]), os.environ["IMPORTER_DEFECT"], int(os.environ["IMPORTER_BYTES"]))
+    bodies = _bodies(
+        int(os.environ["IMPORTER_COUNT"]), os.environ["IMPORTER_DEFECT"], int(os.environ["IMPORTER_BYTES"]))
     while True:
         try:
             _publish(broker, bodies, 1 / float(os.environ["IMPORTER_RATE"]))
