@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lab import settings as lab_settings
 from lab import stack as stacks
+from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack.base import MAX_CONSUMERS, Stack
 
@@ -30,7 +31,13 @@ class Setting(BaseModel):
 
     def inject(self, _settings: LabSettings, _stack: Stack) -> None:
         lab_settings.change(self.key, str(self.value))
-        stacks.current(lab_settings.load()).restart(self.service)
+        stack = stacks.current(lab_settings.load())
+        try:
+            stack.restart(self.service)
+        except LabError:
+            # A bad release may never become healthy: then the fault is in.
+            if all(one.healthy for one in stack.status() if one.name.startswith(self.service)):
+                raise
 
 
 class OddConsumer(BaseModel):
