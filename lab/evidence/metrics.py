@@ -4,12 +4,10 @@ import hashlib
 import json
 import time
 
+from lab.grading.facts import STEP_SECONDS, holes
 from lab.prometheus import Prometheus
 
 BEGAN = 'process_start_time_seconds{job="prometheus"}'
-STEP_SECONDS = 2.0
-# A scrape that comes late makes a hole of this length.
-LONGEST_HOLE_SECONDS = 10.0
 # Consumers come and go; every other target stays where it is.
 MOVING_JOB = "consumer"
 
@@ -34,9 +32,8 @@ def irregularities(prometheus: Prometheus, start: float, end: float) -> list[str
     found = [f"Prometheus was started again ({restarts} times)"] if restarts else []
     # The moments of the scrapes: a value itself seems to last for minutes after the last one.
     scrapes = _values(prometheus, f"timestamp({BEGAN})", start, end)
-    edges = [start, *(moment for moment in scrapes if moment > start), end]
     found += [f"Prometheus measured nothing from {_clock(earlier)} to {_clock(later)}"
-              for earlier, later in zip(edges, edges[1:], strict=False) if later - earlier > LONGEST_HOLE_SECONDS]
+              for earlier, later in holes([moment for moment in scrapes if moment > start], start, end)]
     return found
 
 

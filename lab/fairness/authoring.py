@@ -2,16 +2,14 @@
 
 import json
 import re
-from functools import cache
 from pathlib import Path
 
-import yaml
 from jinja2 import Environment, FileSystemLoader
 
 from lab.engine import scenario as scenarios
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
-from lab.settings import ROOT
+from lab.fairness import alerts
 
 TEMPLATE = Path(__file__).parent / "template"
 SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
@@ -49,7 +47,8 @@ def find(which: str) -> int:
 
 def unfair_text(scenario: Scenario) -> list[str]:
     """What the folder's text gives away, leaves out, or has wrong."""
-    said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in _alerts()]
+    known = {name.removesuffix(alerts.SLOW) for name in alerts.alerts()}
+    said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in known]
     truth = scenario.truth
     walkthrough = (scenarios.folders()[scenario.number] / "walkthrough.md").read_text()
     said += [f"walkthrough.md does not name the answer {word!r}" for finding in truth.findings
@@ -58,11 +57,3 @@ def unfair_text(scenario: Scenario) -> list[str]:
     said += [f"brief or hints name the cause ({finding.cause}): describe what people see" for finding in truth.findings
              if re.search(rf"\b{finding.cause.replace('-', '[ -]')}\b", given, re.IGNORECASE)]
     return said
-
-
-@cache
-def _alerts() -> set[str]:
-    """The names of all alerts that there are."""
-    groups = (group for file in (ROOT / "prometheus" / "rules").glob("*.yml")
-              for group in yaml.safe_load(file.read_text())["groups"])
-    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}

@@ -52,7 +52,7 @@ def play(number: int, seed: int, blind: bool, progress: Progress) -> Play:
     scenario = scenarios.load(number, seed)
     settings = lab_settings.load()
     if run := Records(settings.run_dir).active():
-        raise LabError(f"run {run.id} of scenario {run.scenario} is on: finish it (lab grade), or end it (lab reset)")
+        raise LabError(f"run {run.id} of {run.about} is on: finish it (lab grade), or end it (lab reset)")
     _lab("up")
     player = _Player(scenario, seed, progress)
     try:

@@ -110,7 +110,7 @@ def _breach(prometheus: Prometheus, objective: slo.Slo, start: float, end: float
     series = prometheus.series(objective.query, start, end, STEP_SECONDS)
     bad = [(time, value) for time, value in series if not objective.holds(value)]
     # What was not measured does not count as good: Prometheus itself may have been away.
-    bad += [(time, None) for time in _holes([time for time, _value in series], start, end)]
+    bad += [(time, None) for _began, time in holes([time for time, _value in series], start, end)]
     if not bad:
         return None
     worst = min if objective.comparison == ">=" else max
@@ -119,8 +119,7 @@ def _breach(prometheus: Prometheus, objective: slo.Slo, start: float, end: float
     return Breach(objective, min(times), max(times), worst(values) if values else None)
 
 
-def _holes(times: list[float], start: float, end: float) -> list[float]:
-    """The end of every stretch without a measurement that is too long to be a late scrape."""
-    edges = [start, *times, end]
-    return [later for earlier, later in zip(edges, edges[1:], strict=False)
+def holes(times: list[float], start: float, end: float) -> list[tuple[float, float]]:
+    """Begin and end of every stretch without a measurement that is too long to be a late scrape (Unix times)."""
+    return [(earlier, later) for earlier, later in pairwise([start, *times, end])
             if later - earlier > LONGEST_HOLE_SECONDS]

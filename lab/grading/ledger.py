@@ -56,7 +56,8 @@ class Account:
 def settled(settings: LabSettings, stack: Stack, since: float, dropped: int = 0) -> Account:
     """The account of what is acknowledged by now, once nothing seems lost or `SETTLE_SECONDS` have passed.
 
-    `dropped`: see `account`. What is acknowledged while it waits is not asked for: under traffic there is always some on its way.
+    What is acknowledged while it waits is not asked for: under traffic there is always some on its way.
+    `dropped`: see `account`.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
     until = time.time()
