@@ -9,9 +9,11 @@ import re
 from chaoslib.exceptions import InterruptExecution
 
 from lab import settings as lab_settings
+from lab import stack as stacks
 from lab.engine import reports
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.evidence import watch
 from lab.exam import exam as exams
 
 
@@ -21,6 +23,8 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
     run = records.active()
     try:
         if run is not None and (run.scenario, run.seed) == (scenario, seed) and not run.engine_is_alive:
+            # Watched first: a run that has an engine is a run that is watched.
+            watch.over(settings, stacks.current(settings), run)
             records.take_over(run.id)
         else:
             run = records.begin(scenario, seed, lab_settings.env_file().read_text())
