@@ -1,6 +1,5 @@
 """The `lab` command. Every make target is one line that calls it."""
 
-import difflib
 import functools
 import json
 import sys
@@ -21,7 +20,7 @@ from lab import slo
 from lab import stack as stacks
 from lab.campaign import report as campaign_report
 from lab.campaign import run as lab_campaign
-from lab.engine import experiment, reports, runner
+from lab.engine import actions, experiment, reports, runner
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -32,7 +31,7 @@ from lab.fairness import proof as fairness
 from lab.grading import ledger as grading_ledger
 from lab.grading import report
 from lab.grading.answers import CAUSES, COMPONENTS
-from lab.grading.rubric import MAX_FINDINGS, MAX_SUBMISSIONS, RESUBMISSION_COST
+from lab.grading.rubric import MAX_FINDINGS, RESUBMISSION_COST
 from lab.prometheus import Prometheus
 from lab.stack import health
 
@@ -370,10 +369,7 @@ def answers() -> None:
 @main.command()
 def detect() -> None:
     """Declare the incident: you have noticed that something is wrong."""
-    records, run = _injected_run()
-    if run.first("detection"):
-        raise LabError("the incident is declared already")
-    records.add(run.id, "detection")
+    actions.detect(_records())
     console.print("the incident is declared")
 
 
@@ -383,13 +379,12 @@ def detect() -> None:
 @click.option("--notes", help="Free text for the interviewer.")
 def submit(component, cause, notes) -> None:
     """Say what is wrong; asks for what is not given."""
-    records, run = _injected_run()
-    if len(run.all("submission")) >= MAX_SUBMISSIONS:
-        raise LabError(f"{MAX_SUBMISSIONS} answers are the most; the last one counts")
+    records = _records()
+    actions.check_submittable(records)
     findings = _findings(component, cause)
     if notes is None:
         notes = click.prompt("notes (for the interviewer)", default="") if sys.stdin.isatty() else ""
-    records.add(run.id, "submission", findings=findings, notes=notes)
+    findings = actions.submit(records, findings, notes)
     console.print(f"submitted: {report.named(findings)}. Now mitigate; a further answer costs "
                   f"{RESUBMISSION_COST} points, `lab grade` ends the run.")
 
@@ -397,15 +392,9 @@ def submit(component, cause, notes) -> None:
 @main.command()
 def hint() -> None:
     """Take the next hint; it costs points."""
-    records, run = _injected_run()
-    if run.sealed:
-        raise LabError("there are no hints in an exam")
-    hints = scenarios.load(run.scenario, run.seed).hints
-    taken = len(run.all("hint"))
-    if taken >= len(hints):
-        raise LabError("there are no more hints")
-    records.add(run.id, "hint", cost=hints[taken].cost)
-    console.print(f"hint {taken + 1} of {len(hints)}, {hints[taken].cost} points: {hints[taken].text}")
+    number, hints = actions.take_hint(_records())
+    taken = hints[number - 1]
+    console.print(f"hint {number} of {len(hints)}, {taken.cost} points: {taken.text}")
 
 
 @main.command()
@@ -417,9 +406,7 @@ def grade() -> None:
     if run is None or run.state == "graded":
         _show_last_grade(settings, records)
         return
-    if run.injected_at is None:
-        raise LabError("the run has not begun yet: it checks that the lab is healthy")
-    records.add(run.id, "grade-requested")
+    actions.request_grade(records)
     if run.engine_is_alive:
         console.print("the grade comes as soon as it is measured…")
         while records.get(run.id).state not in {"reset", "aborted"} and run.engine_is_alive:
@@ -542,24 +529,20 @@ def prove(numbers, passes, seed, fresh) -> None:
         sys.exit(EXIT_NO_PASS)
 
 
-def _injected_run():
-    records = Records(lab_settings.load().run_dir)
-    run = records.active()
-    if run is None or run.state != "injected":
-        raise LabError("no exercise is on: start one with make scenario-1")
-    return records, run
+def _records() -> Records:
+    return Records(lab_settings.load().run_dir)
 
 
-def _findings(components: tuple[str, ...], causes: tuple[str, ...]) -> list[dict[str, str]]:
+def _findings(components: tuple[str, ...], causes: tuple[str, ...]) -> list[actions.Finding]:
     if max(len(components), len(causes)) > MAX_FINDINGS:
         raise LabError(f"an answer names at most {MAX_FINDINGS} faults")
     findings = [_finding(component, cause) for component, cause in zip_longest(components or [None], causes or [None])]
     if not components and not causes and click.confirm("another fault?", default=False):
         findings.append(_finding(None, None))
-    return [finding for index, finding in enumerate(findings) if finding not in findings[:index]]
+    return findings
 
 
-def _finding(component: str | None, cause: str | None) -> dict[str, str]:
+def _finding(component: str | None, cause: str | None) -> actions.Finding:
     return {"component": _answer("component", component, COMPONENTS), "cause": _answer("cause", cause, CAUSES)}
 
 
@@ -569,10 +552,7 @@ def _answer(what: str, given: str | None, known: dict[str, str]) -> str:
             raise LabError(f"--{what} is missing; `lab answers` lists the choices")
         console.print(", ".join(known))
         given = click.prompt(what)
-    if given not in known:
-        near = difflib.get_close_matches(given, known, 1)
-        raise LabError(f"{given!r} is no {what}" + (f"; did you mean {near[0]!r}?" if near else "")
-                       + " `lab answers` lists the choices")
+    actions.check_answer(what, given, known)
     return given
 
 
