@@ -20,6 +20,7 @@ from lab import slo
 from lab import stack as stacks
 from lab.campaign import report as campaign_report
 from lab.campaign import run as lab_campaign
+from lab.console import daemon
 from lab.engine import actions, experiment, reports, runner
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
@@ -90,6 +91,7 @@ def progress(line: str) -> None:
 @with_stack
 def up(settings, stack) -> None:
     """Start everything; ends when the whole system is healthy."""
+    daemon.start(settings, progress)
     stack.up(progress)
     console.print("[green]the lab is up[/green]")
     _print_addresses(settings, {status.name for status in stack.status()})
@@ -97,8 +99,9 @@ def up(settings, stack) -> None:
 
 @main.command()
 @with_stack
-def down(_settings, stack) -> None:
+def down(settings, stack) -> None:
     """Stop everything; queues and metrics are kept."""
+    daemon.stop(settings)
     stack.down(progress)
     console.print("the lab is down")
 
@@ -111,6 +114,7 @@ def clean() -> None:
     except LabError as error:
         settings = lab_settings.LabSettings()
         console.print(f"{error}\nso this cleans the usual run folder, {settings.run_dir}", soft_wrap=True)
+    daemon.stop(settings)
     runner.restore_settings(settings)
     stacks.clean(settings, progress)
     console.print("clean")
@@ -118,13 +122,13 @@ def clean() -> None:
 
 @main.command()
 @with_stack
-def ps(_settings, stack) -> None:
+def ps(settings, stack) -> None:
     """Show the state of every service."""
     statuses = stack.status()
     if not statuses:
         console.print("the lab is not up")
         return
-    console.print(lab_monitor.services_table(statuses))
+    console.print(lab_monitor.services_table([*statuses, daemon.status(settings)]))
 
 
 @main.command()
@@ -572,6 +576,7 @@ def _exit_by(content: dict | None) -> None:
 
 def _print_addresses(settings, services) -> None:
     table = Table(box=None, show_header=False)
+    table.add_row("console", settings.console_url)
     table.add_row("producer", f"{settings.producer_url}/health")
     table.add_row("RabbitMQ management", f"{settings.management_url}  ({settings.rabbitmq_user})")
     table.add_row("Prometheus", settings.prometheus_url)

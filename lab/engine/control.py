@@ -29,7 +29,8 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
         else:
             run = records.begin(scenario, seed, lab_settings.env_file().read_text())
             if held := exams.held():
-                records.add(run.id, "exam", sealed=held.sealed)
+                scenario = held.exam.scenario
+                records.add(run.id, "exam", sealed=held.sealed, brief=scenario.brief, time_limit=scenario.time_limit)
     except LabError as error:
         raise InterruptExecution(str(error)) from None
 

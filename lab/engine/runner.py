@@ -10,6 +10,7 @@ from chaoslib.types import Strategy
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
+from lab.console import daemon
 from lab.engine import experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
@@ -113,6 +114,7 @@ def _other_run(active: Run) -> LabError:
 
 
 def _bring_up(settings: LabSettings, blind: bool = False) -> None:
+    daemon.start(settings, view.current().progress)
     stack = stacks.current(settings)
     if blind:
         stack.hide_control()
