@@ -85,6 +85,12 @@ class Run:
         return event.data["sealed"] if event else None
 
     @property
+    def candidate(self) -> str | None:
+        """Who does this exercise, where that was said; an exam's is sealed."""
+        event = self.first("candidate")
+        return event.data["name"] if event else None
+
+    @property
     def about(self) -> str:
         """What the run is, as far as the record tells it."""
         return "an exam" if self.sealed else f"scenario {self.scenario}"
