@@ -15,6 +15,7 @@ from rich.table import Table
 from lab import dlq as dead_letters
 from lab import dlq_view
 from lab import monitor as lab_monitor
+from lab import reports_view
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
@@ -22,6 +23,7 @@ from lab.campaign import report as campaign_report
 from lab.campaign import run as lab_campaign
 from lab.console import daemon
 from lab.engine import actions, experiment, reports, runner
+from lab.engine import candidate as candidates
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -319,9 +321,10 @@ def _say(line: str) -> None:
 @main.command()
 @click.argument("number", type=int)
 @click.option("--seed", type=int, help="Draw the scenario's parameters from this number.")
-def scenario(number, seed) -> None:
+@click.option("--candidate", metavar="NAME", help="Who does it, for the report.")
+def scenario(number, seed, candidate) -> None:
     """Run scenario NUMBER: check, inject, wait for you, grade, reset."""
-    run = runner.run(number, seed)
+    run = runner.run(number, seed, None if candidate is None else candidates.checked(candidate))
     _exit_by(reports.read_grade(lab_settings.load(), run))
 
 
@@ -419,6 +422,34 @@ def grade() -> None:
     else:
         run = runner.resume(settings, records, run)
         _exit_by(reports.read_grade(settings, run))
+
+
+@main.command("reports")
+@click.option("--scenario", type=int, metavar="N", help="Only those of this scenario.")
+@click.option("--seed", type=int, help="Only those of this seed.")
+@click.option("--candidate", metavar="TEXT", help="Only those whose candidate has TEXT in the name.")
+@click.option("--compare", is_flag=True, help="Candidates on the same scenario and seed, side by side.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: a list of what is known of each.")
+def reports_(scenario, seed, candidate, compare, as_json) -> None:
+    """List the reports, the newest first; or compare candidates."""
+    found = [one for one in reports.summaries(lab_settings.load().reports_dir, _warn)
+             if scenario in (None, one.scenario) and seed in (None, one.seed)
+             and (candidate or "").casefold() in (one.candidate or "").casefold()]
+    if as_json:
+        click.echo(reports.as_json(found))
+    elif not found:
+        console.print("no such report")
+    elif compare:
+        for (number, of_seed), group in reports.comparable(found).items():
+            _say(f"\nscenario {number}: {group[0].title}, seed {of_seed}")
+            for table in reports_view.comparison(group, console.width):
+                console.print(table)
+    else:
+        console.print(reports_view.table(found))
+
+
+def _warn(line: str) -> None:
+    click.echo(dead_letters.printable(line), err=True)
 
 
 @main.command()

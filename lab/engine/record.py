@@ -91,6 +91,12 @@ class Run:
         return (event.data["brief"], event.data["time_limit"]) if event else None
 
     @property
+    def candidate(self) -> str | None:
+        """Who does this exercise, where that was said; an exam's is sealed."""
+        event = self.first("candidate")
+        return event.data["name"] if event else None
+
+    @property
     def about(self) -> str:
         """What the run is, as far as the record tells it."""
         return "an exam" if self.sealed else f"scenario {self.scenario}"
