@@ -54,6 +54,7 @@ class LabSettings(BaseSettings):
     consumer_link_port: int = Field(5674, ge=1, le=65535)
     consumer_standby_link_port: int = Field(5675, ge=1, le=65535)
     producer_standby_link_port: int = Field(5676, ge=1, le=65535)
+    console_port: int = Field(8080, ge=1, le=65535)
     producer_port: int = Field(5000, ge=1, le=65535)
     consumer_port: int = Field(8000, ge=1, le=65535)
     prometheus_port: int = Field(9090, ge=1, le=65535)
@@ -80,6 +81,10 @@ class LabSettings(BaseSettings):
     @property
     def producer_url(self) -> str:
         return f"http://127.0.0.1:{self.producer_port}"
+
+    @property
+    def console_url(self) -> str:
+        return f"http://localhost:{self.console_port}"
 
     @property
     def prometheus_url(self) -> str:
