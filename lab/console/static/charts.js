@@ -6,11 +6,14 @@ const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]]; // lines differ without colou
 const LONGEST_PAUSE = 30; // seconds between attempts while nothing answers
 const views = new WeakMap();
 
-/** Draws the chart into the element, or updates the one that is there; zoom, cursor and hidden lines stay. */
+/**
+ * Draws the chart into the element, or updates the one that is there; zoom, cursor and hidden lines stay. With
+ * `data-titled` the page has its title already.
+ */
 export function draw(element, chart) {
   if (!views.has(element)) {
     element.classList.add("chart");
-    if (!element.hasAttribute("aria-labelledby")) add(element, "h3").textContent = chart.title;
+    if (!("titled" in element.dataset)) add(element, "h3").textContent = chart.title;
     const body = add(element, "div", "chart-body");
     views.set(element, { body, update: KINDS[chart.kind](body), empty: add(element, "p", "chart-empty", "No data") });
   }
@@ -94,7 +97,7 @@ function describe(element, chart) {
 function lines(body) {
   const host = add(body, "div", "chart-plot");
   const legend = add(body, "ul", "chart-legend");
-  const spoken = add(body, "output", "chart-spoken");
+  const spoken = add(body, "output", "hidden");
   const hidden = new Set();
   let chart, plot, entries, names, zoom = null;
 
@@ -287,7 +290,6 @@ function drawLimits({ ctx, bbox, valToPos, scales }, chart, colorOf) {
 function drawMarks({ ctx, bbox, valToPos, scales }, marks, colorOf) {
   const ends = []; // of each row, where its last name ends
   ctx.save();
-  ctx.lineWidth = uPlot.pxRatio;
   ctx.font = `${11 * uPlot.pxRatio}px system-ui, sans-serif`;
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
