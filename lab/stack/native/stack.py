@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from lab.errors import LabError
-from lab.settings import LabSettings
+from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, ports
 from lab.stack.base import Progress, Status, check_consumers
 from lab.stack.native import control_address, logtail
@@ -31,7 +31,7 @@ from lab.stack.native.programs import (
     programs,
 )
 from lab.stack.native.scraping import write_targets
-from lab.stack.native.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
+from lab.stack.native.supervisor import MARK, RUNNING_STATES, Supervisor, kill_marked, log_file, tail
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
@@ -168,9 +168,15 @@ class NativeStack:
                 self.stop(name)
         self._start_each(wanted)
 
-    def load_page(self) -> None:
-        command = load_page(self._settings)
-        os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+    def load_page(self, workers: int) -> None:
+        self._need_up()
+        settings = self._settings
+        ports.check_free([("Locust's page", "LOCUST_PORT", settings.locust_port),
+                          ("its workers", "LOCUST_MASTER_PORT", settings.locust_master_port)])
+        command = load_page(settings, workers)
+        os.chdir(ROOT)
+        os.execvpe(command.argv[0], command.argv,
+                   os.environ | command.environment | {MARK: str(settings.run_dir)})
 
     def run_in(self, service: str, argv: list[str]) -> int:
         self._resolve(service, running_only=False)
