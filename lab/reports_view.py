@@ -14,11 +14,12 @@ LABEL_WIDTH, CANDIDATE_WIDTH = 16, 18
 
 def table(found: Collection[Summary]) -> Table:
     """A line for each."""
-    shown = Table("date", "scenario", "seed", "candidate", "score", "", "MTTD", "MTTR", "hints", box=None)
+    shown = Table(box=None, pad_edge=False)
+    for title in ("date", "scenario", "seed", "candidate", "score", "", "MTTD", "MTTR", "hints"):
+        shown.add_column(title, no_wrap=title != "candidate", overflow="fold")
     for one in found:
-        # Text: markup in a name must stay text.
-        shown.add_row(_date(one), Text(f"{one.scenario}: {one.title}"), str(one.seed), _who(one), str(one.score),
-                      _verdict(one), duration(one.time_to_detect), duration(one.time_to_restore), str(one.hints))
+        shown.add_row(_date(one), str(one.scenario), str(one.seed), _who(one), str(one.score), _verdict(one),
+                      duration(one.time_to_detect), duration(one.time_to_restore), str(one.hints))
     return shown
 
 
@@ -54,6 +55,7 @@ def _date(one: Summary) -> str:
 
 
 def _who(one: Summary) -> Text:
+    """As text: markup in a name stays what it is."""
     return Text((one.candidate or "—") + (" (exam)" if one.is_exam else ""))
 
 

@@ -1,6 +1,5 @@
 """Former runs: the list, one of them with its evidence, and its report."""
 
-import json
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, render_template, send_from_directory
@@ -71,7 +70,7 @@ def _folder(name: str) -> Path:
 
 
 def _content(name: str) -> dict:
-    content = json.loads((_folder(name) / "grade.json").read_text(encoding="utf-8"))
+    content = reports.read(_folder(name))
     if "incident" not in content:
         abort(404, "This report is older than the page that would show it; report.html in its folder is all of it.")
     return content

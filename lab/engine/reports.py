@@ -60,8 +60,13 @@ def folder(settings: LabSettings, run: Run) -> Path:
 
 def read_grade(settings: LabSettings, run: Run) -> dict | None:
     """The grade that was written for the run, None when there is none."""
-    path = folder(settings, run) / "grade.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    where = folder(settings, run)
+    return read(where) if (where / "grade.json").exists() else None
+
+
+def read(where: Path) -> dict:
+    """The report in that folder."""
+    return json.loads((where / "grade.json").read_text(encoding="utf-8"))
 
 
 def summaries(reports_dir: Path, tell: Callable[[str], object] = lambda line: None) -> list[Summary]:
@@ -90,7 +95,7 @@ def as_json(found: Iterable[Summary]) -> str:
 
 def _summary(path: Path) -> Summary:
     _printable(str(path))
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read(path.parent)
     grade, run, scenario, exam = content["grade"], content["run"], content["scenario"], content["exam"]
     # A report from before there were times from the impact, or candidates of exercises, has none.
     incident = content.get("incident", {})

@@ -11,10 +11,11 @@ from lab.grading.facts import LONGEST_HOLE_SECONDS
 from lab.grading.measurements import LEAD_SECONDS, Alert, Curve
 
 WIDTH, LEFT, RIGHT = 860, 62, 18
-PANEL, GAP, LANE, ROW = 74, 30, 17, 15
+PANEL, GAP, LANE, BAR, ROW = 74, 30, 23, 6, 15
 FONT = 11
 # Wide enough for every usual font; the browser chooses one.
 CHARACTER = 0.6 * FONT
+SIGNS = {">=": "≥", "<=": "≤"}
 MOST_TIME_TICKS = 10
 TIME_STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
@@ -65,12 +66,12 @@ def svg(curves: Iterable[Curve], alerts: Iterable[Alert], marks: Iterable[Mark],
     labels = _placed([(axis.x(mark.time), mark.label) for mark in marks])
     head = ROW * (1 + max((label.row for label in labels), default=0))
     floor = head + len(curves) * (PANEL + GAP)
-    height = floor + 40 + LANE * max(len(alerts), 1) + 4
-    parts = []
-    for number, curve in enumerate(curves):
-        parts += _panel(curve, axis, head + GAP + number * (PANEL + GAP))
+    height = floor + 46 + LANE * len(alerts)
+    tops = [head + GAP + number * (PANEL + GAP) for number in range(len(curves))]
+    parts = [part for curve, top in zip(curves, tops) for part in _panel(curve, axis, top)]
     parts += _time_ticks(axis, head, floor)
     parts += _marks(labels, head, floor)
+    parts += [_text(LEFT, top - 7, _title(curve), css="title") for curve, top in zip(curves, tops)]
     parts += _alerts(alerts, axis, floor + 40)
     return Markup(f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="The run over time">'
                   + "".join(parts) + "</svg>")
@@ -88,17 +89,18 @@ def _panel(curve: Curve, axis: _TimeAxis, top: float) -> Iterator[str]:
     for value in scale:
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         yield _text(LEFT - 6, y(value) + 4, shown(value, curve.unit), "end")
-    title = curve.title
     if curve.objective is not None:
         yield (f'<line class="objective" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
                f'y1="{y(curve.objective):.1f}" y2="{y(curve.objective):.1f}"/>')
-        title += f" (objective: {curve.comparison} {shown(curve.objective, curve.unit)})"
     for line in _unbroken(curve.points):
         points = " ".join(f"{axis.x(moment):.1f},{y(value):.1f}" for moment, value in line)
         yield f'<polyline class="curve" points="{points}"/>'
-    if not curve.points:
-        title += ": nothing was measured"
-    yield _text(LEFT, top - 7, title, css="title")
+
+
+def _title(curve: Curve) -> str:
+    objective = "" if curve.objective is None else \
+        f" (objective: {SIGNS[curve.comparison]} {shown(curve.objective, curve.unit)})"
+    return curve.title + objective + ("" if curve.points else ": nothing was measured")
 
 
 def _unbroken(points: Iterable[tuple[float, float]]) -> list[list[tuple[float, float]]]:
@@ -160,22 +162,15 @@ def _marks(labels: list[_Label], head: float, floor: float) -> Iterator[str]:
 
 
 def _alerts(alerts: list[Alert], axis: _TimeAxis, top: float) -> Iterator[str]:
-    yield _text(LEFT, top - 5, "Alerts that fired" if alerts else "No alert fired", css="title")
-    for number, alert in enumerate(alerts):
-        y = top + LANE * number + 3
-        ends = [(axis.x(begin), axis.x(end)) for begin, end in alert.stretches]
-        for left, right in ends:
-            yield (f'<rect class="alert {escape(alert.severity)}" x="{left:.1f}" y="{y}" '
-                   f'width="{max(right - left, 2):.1f}" height="{LANE - 6}"/>')
-        name = f"{alert.name} ({alert.severity})"
-        yield _text(_beside(ends, CHARACTER * len(name)), y + 9, name, css="label")
-
-
-def _beside(ends: list[tuple[float, float]], width: float) -> float:
-    """Where a lane's name begins: right of its bars, else left of them, else over them."""
-    if ends[-1][1] + 5 + width < WIDTH - RIGHT:
-        return ends[-1][1] + 5
-    return max(LEFT, ends[0][0] - 5 - width)
+    yield _text(LEFT, top, "Alerts that fired" if alerts else "No alert fired", css="title")
+    for number, alert in enumerate(alerts, 1):
+        y, name = top + LANE * number, f"{alert.name} ({alert.severity})"
+        begin = min(axis.x(alert.stretches[0][0]), WIDTH - RIGHT - CHARACTER * len(name))
+        yield _text(max(begin, LEFT), y - 8, name, css="label")
+        for begin, end in alert.stretches:
+            x = axis.x(begin)
+            yield (f'<rect class="alert {escape(alert.severity)}" x="{x:.1f}" y="{y - 5}" '
+                   f'width="{max(axis.x(end) - x, 2):.1f}" height="{BAR}"/>')
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", css: str = "tick") -> str:

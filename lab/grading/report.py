@@ -75,7 +75,7 @@ def terminal(content: dict) -> RenderableType:
         *(Text.assemble((f"hint {number} (-{hint['cost']}): ", "yellow"), hint["text"])
           for number, hint in enumerate(content["hints"], 1)),
         Text.assemble("It was: ", (named(truth["findings"]), "bold"), f". {truth['explanation']}"),
-        Text("again: " + "; ".join(content["reproduce"])))
+        Text("\n  ".join(["again:", *content["reproduce"]])))
 
 
 def named(findings: list[dict]) -> str:
@@ -106,7 +106,8 @@ def _reproduce(scenario: Scenario, seed: int, candidate: str | None, exam: dict 
         again.insert(0, _make("exam", {"CANDIDATE": exam["candidate"], "MINUTES": exam["minutes"],
                                        "SEED": exam["seed"], "TIER": exam["tier"], "KEY": "FILE"}))
     if commit := evidence["sources"]["commit"]:
-        again.insert(0, f"git checkout {commit.removesuffix('-dirty')}")
+        clean = commit.removesuffix("-dirty")
+        again.insert(0, f"git checkout {clean}" + ("  # and it was changed" if clean != commit else ""))
     return again
 
 

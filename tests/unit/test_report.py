@@ -118,7 +118,7 @@ def test_every_walkthrough_has_a_mitigation_to_show():
 
 
 def test_it_says_how_to_have_the_same_incident_again():
-    assert content()["reproduce"] == [f"git checkout {COMMIT}", "make scenario-1 SEED=7"]
+    assert content()["reproduce"] == [f"git checkout {COMMIT}  # and it was changed", "make scenario-1 SEED=7"]
     assert content(candidate="Zoë O'Neil")["reproduce"][1] == """make scenario-1 SEED=7 CANDIDATE='Zoë O'"'"'Neil'"""
 
 
@@ -196,7 +196,7 @@ def test_the_terminal_has_the_times_the_hints_and_the_way_back():
     assert "MTTD 15 s, MTTR 30 s" in text
     assert f"hint 1 (-5): {scenarios.load(1).hints[0].text[:20]}" in text
     assert "taken [red]" in text
-    assert "again: git checkout" in text and "make scenario-1 SEED=7" in text
+    assert "again:\n  git checkout" in text and "make scenario-1 SEED=7" in text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "—"), (0.4, "0 s"), (59.6, "1 min 00 s"), (3601, "60 min 01 s")])
