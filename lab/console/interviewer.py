@@ -53,7 +53,7 @@ def start() -> Response:
     """Start an exam, or take up the one that is on; its engine reads the key from its input."""
     text = _key_text()
     Key.from_text(text)
-    arguments = ["exam", "start", "--key", STANDARD_INPUT, "--candidate", _candidate(),
+    arguments = ["exam", "start", "--key", STANDARD_INPUT, f"--candidate={_candidate()}",
                  "--minutes", str(_number("minutes", MINUTES, "45"))]
     for option, allowed in (("seed", range(MAX_SEED + 1)), ("tier", range(1, 4))):
         if request.form.get(option, "").strip():
@@ -69,7 +69,7 @@ def resume() -> Response:
     text = _key_text()
     exam = _opened(_exam_that_is_on(), Key.from_text(text))
     tasks.start_engine(now.settings(), "the exam", "exam", "start", "--key", STANDARD_INPUT,
-                       "--candidate", exam.candidate, said=text)
+                       f"--candidate={exam.candidate}", said=text)
     flash("the exam is taken up again", "good")
     return redirect(url_for("run.page"), 303)
 

@@ -42,7 +42,7 @@ def _page(**form) -> str:
     run = now.run()
     if run is None or run.state != "injected":
         return render_template("run/idle.html", **_between(run))
-    return render_template("run/exercise.html", **_exercise(run), **_live(run), form=form)
+    return render_template("run/exercise.html", **_exercise(run) | _live(run), form=form)
 
 
 @blueprint.get("/live")

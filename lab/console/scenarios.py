@@ -38,7 +38,7 @@ def start(number: int) -> Response:
         _check_free()
         seed, candidate = _seed(), _candidate()
         tasks.start_engine(now.settings(), f"scenario {scenario.number}", "scenario", str(number), "--seed", str(seed),
-                           *(["--candidate", candidate] if candidate else []))
+                           *([f"--candidate={candidate}"] if candidate else []))
     except LabError as error:
         flash(str(error), "bad")
         return make_response(_page(number, **request.form), 400)

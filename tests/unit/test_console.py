@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from lab.console import tasks
 from lab.console.app import NAVIGATION, create_app
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -26,7 +27,15 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def client(env_file: Path) -> FlaskClient:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The `lab` commands that pages would have started."""
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(tasks, "_start", lambda _settings, _kind, _title, arguments, said="": commands.append(arguments))
+    return commands
+
+
+@pytest.fixture
+def client(env_file: Path, started: list) -> FlaskClient:
     return create_app().test_client()
 
 
@@ -172,7 +181,7 @@ def test_an_answer_that_is_refused_keeps_what_was_typed(client, records):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_forms_are_refused_and_nothing_is_done(client, records, text):
+def test_hostile_forms_are_refused_and_nothing_is_done(client, records, started, text):
     injected(records)
     forms = [("/run/submit", {"seen": "0", "component": text, "cause": text, "notes": text}), ("/run/hint", {"seen": text}),
              ("/interviewer/open", {"key": text}), ("/interviewer/verify", {"key": text, "report": text})]
@@ -181,13 +190,23 @@ def test_hostile_forms_are_refused_and_nothing_is_done(client, records, text):
         assert answer.status_code in {303, 400, 413}, path
         assert "<script>alert" not in answer.text
     records.set_state(records.latest().id, "reset")
-    for data in ({"seed": text}, {"candidate": text + "\n"}):
-        answer = post(client, "/scenarios/2/start", data=data)
-        if answer.status_code == 303:  # a name may be strange
-            pytest.fail(f"{data} was taken")
-        assert answer.status_code == 400
-        assert "<script>alert" not in answer.text
+    answer = post(client, "/scenarios/2/start", data={"seed": text})
+    assert answer.status_code == 400
+    assert "<script>alert" not in answer.text
+    assert not started
     assert kinds(records) == ["injected"]
+
+
+@pytest.mark.parametrize("name", ["Zoë O'Neil", "<script>alert(1)</script>", "--help", "; rm -rf /"])
+def test_a_name_is_one_word_of_the_command_whatever_it_is(client, records, started, name):
+    assert post(client, "/scenarios/2/start", data={"candidate": name, "seed": "7"}).status_code == 303
+    assert started == [("scenario", "2", "--seed", "7", f"--candidate={name}")]
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\u202eb", "N" * 200, "two\nlines"])
+def test_a_name_that_cannot_be_shown_is_refused(client, records, started, name):
+    assert post(client, "/scenarios/2/start", data={"candidate": name}).status_code == 400
+    assert not started
 
 
 @pytest.mark.parametrize("path", ["/scenarios/999", "/scenarios/x", "/reports/..%2f..%2fetc", "/reports/nothing/grade.json",
