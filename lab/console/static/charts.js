@@ -429,7 +429,7 @@ export function live(container, url, seconds) {
   const status = document.createElement("p");
   status.className = "chart-problem";
   status.setAttribute("role", "status");
-  container.prepend(status);
+  container.before(status); // in a container that is a grid, it would take a cell
   let failures = 0, timer = null, busy = false;
 
   async function refresh() {
