@@ -73,7 +73,8 @@ class Chart(TypedDict):
     states: NotRequired[dict[str, State]]
 
 
-def of_panel(panel: dict, values: Mapping[str, str], prometheus: Prometheus, moment: Moment) -> Chart:
+def of_panel(panel: dict, values: Mapping[str, str], prometheus: Prometheus, moment: Moment,
+             marks: Sequence[Mark] = ()) -> Chart:
     """A panel of a dashboard; `values` are those of the dashboard's variables.
 
     Raises LabError when Prometheus does not answer or refuses, and for a panel of a kind that nobody can draw.
@@ -83,7 +84,7 @@ def of_panel(panel: dict, values: Mapping[str, str], prometheus: Prometheus, mom
     found = named_series(panel, values, prometheus, moment)
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults.get("custom", {})
-    chart = _chart(KINDS[panel["type"]], panel["title"], defaults["unit"], moment.start, moment.end, moment.step)
+    chart = _chart(KINDS[panel["type"]], panel["title"], defaults["unit"], moment.start, moment.end, moment.step, marks)
     chart["series"] = _lines_of_panel(panel, found)
     if chart["kind"] == "states":
         chart["states"] = {value: {"text": state["text"], "color": state["color"]}
@@ -126,7 +127,7 @@ def together(builders: Mapping[str, Callable[[], Chart]]) -> dict[str, Chart]:
             pool.shutdown(cancel_futures=True)
 
 
-def _chart(kind: str, title: str, unit: str, start: float, end: float, step: float, marks: Sequence[Mark] = ()) -> Chart:
+def _chart(kind: str, title: str, unit: str, start: float, end: float, step: float, marks: Sequence[Mark]) -> Chart:
     return {"kind": kind, "title": title, "unit": unit, "scale": units.scale(unit), "start": start, "end": end, "step": step,
             "series": [], "marks": marks}
 

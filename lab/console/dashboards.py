@@ -12,8 +12,10 @@ from flask import Blueprint, Response, abort, render_template, request, url_for
 
 from dashboards.queries import Moment, choices, panels, pattern, variables
 from lab.console import charts, now
+from lab.engine.marks import TAG
 from lab.errors import LabError
 from lab.grading.measurements import LEAD_SECONDS
+from lab.grading.report import MARKED_EVENTS
 from lab.settings import ROOT
 
 FOLDER = ROOT / "dashboards"
@@ -69,7 +71,8 @@ def data(name: str) -> dict:
         values = {variable["name"]: pattern(_selected(variable, choices(variable, prometheus), view))
                   for variable in variables(dashboard)}
         moment = _moment(view)
-        return {"charts": charts.together({str(panel["id"]): partial(charts.of_panel, panel, values, prometheus, moment)
+        marks = _marks(dashboard)
+        return {"charts": charts.together({str(panel["id"]): partial(charts.of_panel, panel, values, prometheus, moment, marks)
                                            for panel in panels(dashboard)})}
     except LabError as error:
         return {"charts": {}, "problem": str(error)}
@@ -125,6 +128,15 @@ def _moment(view: View) -> Moment:
     start = now.run().injected_at - LEAD_SECONDS if view.range == SINCE_RUN else end - 60 * int(view.range)
     step = Moment(start, end).step
     return Moment(start // step * step, end // step * step)
+
+
+def _marks(dashboard: dict) -> list[charts.Mark]:
+    """What happened in the last run, where Grafana would show that too: only when it is over, as it would help."""
+    annotations = dashboard["annotations"]["list"]
+    run = now.records().latest()
+    if run is None or run.state in {"checking", "injected"} or not any(TAG in one.get("target", {}).get("tags", []) for one in annotations):
+        return []
+    return [{"time": event.time, "name": event.kind} for event in run.events if event.kind in MARKED_EVENTS]
 
 
 def _offered(dashboard: dict, view: View) -> Iterable[tuple[dict, dict[str, str]]]:

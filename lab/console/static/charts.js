@@ -3,6 +3,9 @@
 
 const PALETTE = 7; // --chart-series-1 … of charts.css
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]]; // lines differ without colour, too
+// Round numbers: of minutes, hours, days and bytes, and of all else.
+const ROUND = { 60: [1, 2, 5, 10, 15, 30], 24: [1, 2, 3, 6, 12], 1024: Array.from({ length: 10 }, (_, power) => 2 ** power) };
+const DECADES = Array.from({ length: 18 }, (_, power) => [1, 2, 5].map((digit) => Number(`${digit}e${power - 9}`))).flat();
 const LONGEST_PAUSE = 30; // seconds between attempts while nothing answers
 const views = new WeakMap();
 
@@ -54,6 +57,17 @@ function ticks(values, scale, step) {
     const decimals = value ? (String(Number((step / size).toPrecision(6))).split(".")[1] ?? "").length : 0;
     return shown(value, scale, Math.min(decimals, 4));
   });
+}
+
+/** What an axis in this unit counts by: round numbers of each of its sizes. */
+function increments(scale) {
+  const sizes = scale.map(([size]) => size).reverse();
+  const found = DECADES.map((decade) => sizes[0] * decade).filter((one) => one < sizes[0]);
+  sizes.forEach((size, index) => {
+    const ratio = (sizes[index + 1] ?? Infinity) / size;
+    found.push(...(ROUND[ratio] ?? DECADES).filter((factor) => factor >= 1 && factor < ratio).map((factor) => size * factor));
+  });
+  return found.map((one) => Number(one.toPrecision(12)));
 }
 
 function clock(time, withSeconds = true) {
@@ -225,6 +239,7 @@ function options(host, chart, moved, zoomed, reset) {
     axes: [
       { ...axis, size: 26, space: 64, values: (_plot, times, _axis, _space, step) => times.map((time) => clock(time, step < 60)) },
       { ...axis, size: (_plot, texts) => 14 + 6.4 * Math.max(2, ...(texts ?? []).map((text) => text.length)), space: 28,
+        incrs: increments(first.scale),
         values: (_plot, values, _axis, _space, step) => ticks(values, chart().scale, step) },
     ],
     series: [{}, ...first.series.map((one, number) => ({
@@ -257,7 +272,7 @@ function options(host, chart, moved, zoomed, reset) {
 function limitsOf(chart, low, high) {
   const wanted = [low, high, chart.min, chart.max, chart.objective].filter((value) => value != null);
   const bottom = Math.min(...wanted), top = Math.max(...wanted);
-  const spare = (top - bottom || Math.abs(top) || 1) * 0.08;
+  const spare = top > bottom ? (top - bottom) * 0.08 : Math.abs(top) || 1;
   return [bottom === chart.min || bottom === 0 ? bottom : bottom - spare, top === chart.max ? top : top + spare];
 }
 
@@ -414,7 +429,7 @@ export function live(container, url, seconds) {
   const status = document.createElement("p");
   status.className = "chart-problem";
   status.setAttribute("role", "status");
-  container.prepend(status);
+  container.before(status); // in a container that is a grid, it would take a cell
   let failures = 0, timer = null, busy = false;
 
   async function refresh() {
