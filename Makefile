@@ -30,9 +30,12 @@ quoted = '$(subst ','\'',$(value $(1)))'
 option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
+# The browser tests take them as they go.
+PICTURES = lab/console/pictures
+
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
 	load scenarios detect submit hint grade reset reports exam check scenarios-proof campaign test benchmark smoke clean \
-	generate requirements
+	generate pictures requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "N", $$1); printf "  %-18s%s\n", $$1, $$2}' Makefile
@@ -119,6 +122,9 @@ benchmark: ## measure the services against their peers, or only FIGURES="produce
 
 smoke: ## check the running system, under load too
 	@scripts/setup && .venv/bin/python scripts/test_system.py
+
+pictures: ## take the README's pictures of the console anew (plays two scenarios in Chromium)
+	@scripts/setup && mkdir -p $(PICTURES) && SCREENSHOTS=$(PICTURES) .venv/bin/python -m pytest tests/browser
 
 generate: ## write the rules of prometheus/slo.yml and the dashboards anew
 	@scripts/setup && .venv/bin/python -m prometheus.generate && .venv/bin/python -m dashboards.generate

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from lab.console import border, dashboards, documents, interviewer, now, results, run, scenarios, text
 from lab.errors import LabError
+from lab.settings import LabSettings
 
 MAX_BODY_BYTES = 64 * 1024
 NAVIGATION = [
@@ -44,10 +45,18 @@ def _health() -> dict:
 
 def _navigation() -> dict:
     try:
-        exam = now.is_exam()
+        exam, tools = now.is_exam(), _tools(now.settings())
     except LabError:  # the page says so itself, and then there is little to go to
-        exam = True
-    return {"navigation": [entry for entry in NAVIGATION if not exam or entry[0] in IN_EXAMS], "is_exam": exam}
+        exam, tools = True, []
+    return {"navigation": [entry for entry in NAVIGATION if not exam or entry[0] in IN_EXAMS],
+            "is_exam": exam, "tools": tools}
+
+
+def _tools(settings: LabSettings) -> list[tuple[str, str]]:
+    """What runs in every form of the lab, and has pages of its own."""
+    ports = {"Prometheus": settings.prometheus_port, "Alertmanager": settings.alertmanager_port,
+             "RabbitMQ": settings.rabbitmq_management_port}
+    return [(name, f"http://localhost:{port}") for name, port in ports.items()]
 
 
 def _lab_error(error: LabError):

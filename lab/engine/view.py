@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.text import Text
 
+from lab import settings as lab_settings
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
@@ -41,7 +42,7 @@ class View:
         """
         heading = Text(f"Exam of {candidate}" if candidate else _heading(scenario, run))
         self._console.print(Panel(Markdown(scenario.brief), title=heading))
-        self._console.print(_how_to(with_hints=candidate is None))
+        self._console.print(_how_to(lab_settings.load().console_url, with_hints=candidate is None))
         try:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False, transient=True) as live:
@@ -89,10 +90,11 @@ def _heading(scenario: Scenario, run: Run) -> str:
     return f"Scenario {scenario.number}" + (f": {run.candidate}" if run.candidate else "")
 
 
-def _how_to(with_hints: bool) -> str:
+def _how_to(console_url: str, with_hints: bool) -> str:
     hint = "\n  [bold]lab hint[/bold]                       a hint, for some points" if with_hints else ""
     return f"""\
-Work in a second terminal, in this folder, after [bold]. .venv/bin/activate[/bold]:
+Work in the browser, [bold]{console_url}/run[/bold], and in a second terminal, in this folder, after
+[bold]. .venv/bin/activate[/bold]:
   [bold]lab status[/bold]  [bold]lab ps[/bold]  [bold]lab logs[/bold]   look around, with RUNBOOK.md beside you
   [bold]lab detect[/bold]                     declare the incident when you see it{hint}
   [bold]lab submit[/bold]                     say what is wrong; [bold]lab answers[/bold] lists the words
