@@ -18,9 +18,11 @@ COMPONENT =
 CAUSE =
 NOTES =
 CANDIDATE =
+COMPARE =
 MINUTES =
 TIER =
 KEY =
+WORKERS =
 
 # $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -29,7 +31,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset exam check scenarios-proof campaign test benchmark smoke clean \
+	load scenarios detect submit hint grade reset reports exam check scenarios-proof campaign test benchmark smoke clean \
 	generate requirements
 
 help: ## show this list
@@ -68,14 +70,14 @@ scale-consumer: ## run 3 consumers, or N=5
 monitor: ## watch the system in the terminal
 	@$(LAB) monitor
 
-load: ## serve Locust's web page, to drive the system by hand
-	@$(LAB) load
+load: ## serve Locust's web page, to drive the system by hand; WORKERS=4 processes send
+	@$(LAB) load $(call option,workers,WORKERS)
 
 scenarios: ## list the scenarios
 	@$(LAB) scenarios
 
-scenario-%: ## run a scenario; SEED=number draws its parameters anew
-	@$(LAB) scenario '$*' $(call option,seed,SEED)
+scenario-%: ## run a scenario; SEED=number draws its parameters anew, CANDIDATE='Ada Lovelace' names who does it
+	@$(LAB) scenario '$*' $(call option,seed,SEED) $(call option,candidate,CANDIDATE)
 
 submit: ## answer: COMPONENT=... CAUSE=... NOTES='...'; asks for what is not given
 	@$(LAB) submit $(call option,component,COMPONENT) $(call option,cause,CAUSE) $(call option,notes,NOTES)
@@ -91,6 +93,10 @@ grade: ## end the run and read the grade
 
 reset: ## bring the lab back to its baseline; ends a run without a grade
 	@$(LAB) reset
+
+reports: ## list the reports: SCENARIO=2, SEED=7, CANDIDATE=Ada; COMPARE=1 puts candidates side by side
+	@$(LAB) reports $(call option,scenario,SCENARIO) $(call option,seed,SEED) $(call option,candidate,CANDIDATE) \
+		$(if $(COMPARE),--compare)
 
 check: ## for authors: play SCENARIO=4 (a number, or a folder), and say what is unfair
 	@$(LAB) check $(call option,seed,SEED) $(call quoted,SCENARIO)

@@ -12,7 +12,8 @@ import requests
 
 from benchmarks.method import Invalid
 from lab.settings import ROOT, LabSettings
-from lab.stack.native.supervisor import MARK, tail
+from lab.stack.logs import tail
+from lab.stack.marked import MARK
 
 READY_SECONDS = 30
 STOP_SECONDS = 20

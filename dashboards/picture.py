@@ -15,7 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from dashboards.queries import fill_in, variable_values
+from dashboards.queries import Moment, named_series, overrides, variable_values
 from dashboards.units import shown
 from lab import settings as lab_settings
 from lab.errors import LabError
@@ -24,7 +24,6 @@ from lab.prometheus import Prometheus, Series
 FOLDER = Path(__file__).parent
 WIDTH, MARGIN, GAP, ROW = 1560, 16, 8, 30  # pixels; a row of Grafana's grid is 30 high, gaps are 8
 COLUMN = (WIDTH - 2 * MARGIN + GAP) / 24
-POINTS = 240
 INK, FAINT, PANEL, PAGE = "#d8d9da", "#8e8e99", "#181b1f", "#111217"
 COLORS = {"green": "#73bf69", "yellow": "#f2cc0c", "red": "#f2495c", "blue": "#5794f2", "orange": "#ff9830",
           "transparent": "#2a2e35"}
@@ -40,25 +39,14 @@ class Box:
     width: float
     height: float
 
-
-@dataclass(frozen=True)
-class Moment:
-    """The time that is shown, Unix time in seconds."""
-
-    start: float
-    end: float
-
-    @property
-    def step(self) -> float:
-        return max(2.0, (self.end - self.start) / POINTS)
-
-    def x(self, at: float, box: Box) -> float:
-        return box.x + (at - self.start) / (self.end - self.start) * box.width
+    def at(self, time: float, moment: Moment) -> float:
+        """The x of a Unix time in seconds."""
+        return self.x + (time - moment.start) / (moment.end - moment.start) * self.width
 
 
 def draw(dashboard: dict, prometheus: Prometheus, moment: Moment) -> str:
     """The dashboard as SVG. Raises LabError when Prometheus does not answer."""
-    values = variable_values(dashboard, prometheus) | {"__rate_interval": "10s"}
+    values = variable_values(dashboard, prometheus)
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
     height = 60 + bottom * (ROW + GAP) + 30
     clock = "%Y-%m-%d %H:%M:%S"
@@ -71,13 +59,14 @@ def draw(dashboard: dict, prometheus: Prometheus, moment: Moment) -> str:
               f"{time.strftime('%H:%M:%S', time.gmtime(moment.end))} UTC", FAINT, anchor="end"),
     ]
     for panel in dashboard["panels"]:
-        parts += _panel(panel, lambda expr: prometheus.range(fill_in(expr, values), moment.start, moment.end, moment.step), moment)
+        series = named_series(panel, values, prometheus, moment) if panel.get("targets") else []
+        parts += _panel(panel, series, moment)
     parts.append(_text(MARGIN, height - 12, f"Drawn by sre-lab's own renderer from live data, not by Grafana, "
                        f"{time.strftime(clock, time.gmtime())} UTC.", FAINT, size=11))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
+def _panel(panel: dict, series: list[tuple[str, Series]], moment: Moment) -> Iterator[str]:
     place = panel["gridPos"]
     box = Box(MARGIN + place.get("x", 0) * COLUMN, 50 + place.get("y", 0) * (ROW + GAP),
               place["w"] * COLUMN - GAP, place["h"] * (ROW + GAP) - GAP)
@@ -89,9 +78,6 @@ def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
     yield (f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="2" fill="{PANEL}" '
            'stroke="#25282e"/>')
     yield _text(box.x + 8, box.y + 19, panel["title"], size=13, weight=500)
-    series = [(_name(target["legendFormat"], one.labels), one)
-              for target in panel["targets"] for one in ask(target["expr"])
-              if not target.get("instant") or one.points[-1][0] > moment.end - 2 * moment.step]
     inner = Box(box.x + 8, box.y + 30, box.width - 16, box.height - 38)
     if not series:
         yield _text(box.x + box.width / 2, box.y + box.height / 2, "No data", FAINT, anchor="middle")
@@ -99,22 +85,15 @@ def _panel(panel: dict, ask, moment: Moment) -> Iterator[str]:
     yield from KINDS[panel["type"]](panel, series, inner, moment)
 
 
-def _name(legend: str, labels: dict) -> str:
-    for label in [part.partition("}}")[0] for part in legend.split("{{")[1:]]:
-        legend = legend.replace("{{" + label + "}}", labels.get(label, ""))
-    return legend.strip() or "value"
-
-
 # -- numbers --------------------------------------------------------------------------------------
 
 
 def _stat(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Moment) -> Iterator[str]:
     defaults = panel["fieldConfig"]["defaults"]
-    overrides = {one["matcher"]["options"]: {each["id"]: each["value"] for each in one["properties"]}
-                 for one in panel["fieldConfig"].get("overrides", [])}
+    own_settings = overrides(panel)
     line = box.height / len(series)
     for index, (name, one) in enumerate(series):
-        own = overrides.get(name, {})
+        own = own_settings.get(name, {})
         steps = own.get("thresholds", defaults["thresholds"])["steps"]
         value = one.points[-1][1]
         color = _color(steps, value)
@@ -136,7 +115,7 @@ def _color(steps: list[dict], value: float) -> str:
 def _spark(one: Series, box: Box, moment: Moment, color: str) -> Iterator[str]:
     low, high = min(value for _at, value in one.points), max(value for _at, value in one.points)
     span = high - low or 1
-    points = [(moment.x(at, box), box.y + box.height - (value - low) / span * box.height * 0.9) for at, value in one.points]
+    points = [(box.at(at, moment), box.y + box.height - (value - low) / span * box.height * 0.9) for at, value in one.points]
     yield _area(points, box.y + box.height, color, 0.25)
     yield _line(points, color)
 
@@ -168,7 +147,7 @@ def _graph(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Mome
     for index, (_name, one) in reversed(list(enumerate(shown_series))):
         color = PALETTE[index % len(PALETTE)]
         for run in _runs(one.points, moment.step):
-            points = [(moment.x(at, plot), y(value)) for at, value in run]
+            points = [(plot.at(at, moment), y(value)) for at, value in run]
             yield _area(points, y(max(ticks[0], 0)), color, fill)
             yield _line(points, color)
     yield from _legend([(name, PALETTE[index % len(PALETTE)], shown(one.points[-1][1], unit))
@@ -231,7 +210,7 @@ def _clock(plot: Box, moment: Moment) -> Iterator[str]:
     at = (moment.start // 60 + 1) * 60
     while at < moment.end:
         if int(at // 60) % minutes == 0:
-            yield _text(moment.x(at, plot), plot.y + plot.height + 15, time.strftime("%H:%M", time.gmtime(at)), FAINT, size=10, anchor="middle")
+            yield _text(plot.at(at, moment), plot.y + plot.height + 15, time.strftime("%H:%M", time.gmtime(at)), FAINT, size=10, anchor="middle")
         at += 60
 
 
@@ -262,7 +241,7 @@ def _states(panel: dict, series: list[tuple[str, Series]], box: Box, moment: Mom
         for run in _runs(one.points, moment.step):
             for value, same in groupby(run, key=itemgetter(1)):
                 times = [at for at, _value in same]
-                x, end = moment.x(times[0], plot), moment.x(min(times[-1] + moment.step, moment.end), plot)
+                x, end = plot.at(times[0], moment), plot.at(min(times[-1] + moment.step, moment.end), moment)
                 color = COLORS[words[str(int(value))]["color"]] if str(int(value)) in words else FAINT
                 yield (f'<rect x="{x:.1f}" y="{y + line * 0.1:.1f}" width="{end - x:.1f}" height="{line * 0.8:.1f}" '
                        f'fill="{color}"/>')

@@ -1,36 +1,41 @@
-"""Numbers as Grafana writes them, for the units that the dashboards use."""
+"""Numbers as Grafana writes them, for the units that the dashboards use.
 
-from collections.abc import Sequence
+A unit is a scale: sizes with what is written behind them, the largest first. The console's script (charts.js) gets the
+scale with each chart and follows the same rules.
+"""
 
-_RATES = {"reqps": "req/s", "mps": "msg/s", "ops": "ops/s"}
-_TIMES = [(86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")]
+Scale = list[tuple[float, str]]
+
+_SHORT = [(1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1.0, "")]
+_BINARY = ["B", "KiB", "MiB", "GiB", "TiB"]
+_DECIMAL = ["B", "kB", "MB", "GB", "TB"]
+
+
+def _powers(base: float, names: list[str], suffix: str = "") -> Scale:
+    return [(base ** power, f" {name}{suffix}") for power, name in reversed(list(enumerate(names)))]
+
+
+def _per_second(name: str) -> Scale:
+    return [(size, f"{word} {name}/s") for size, word in _SHORT]
+
+
+_SCALES = {
+    "percentunit": [(0.01, "%")],
+    "s": [(86400.0, " d"), (3600.0, " h"), (60.0, " min"), (1.0, " s"), (1e-3, " ms"), (1e-6, " µs")],
+    "bytes": _powers(1024.0, _BINARY), "Bps": _powers(1000.0, _DECIMAL, "/s"),
+    "reqps": _per_second("req"), "mps": _per_second("msg"), "ops": _per_second("ops"),
+}
+
+
+def scale(unit: str) -> Scale:
+    """The scale of Grafana's unit of that name; of one that is not known, plain numbers."""
+    return _SCALES.get(unit, _SHORT)
 
 
 def shown(value: float, unit: str, decimals: int | None = None) -> str:
-    """The value with its unit."""
-    if unit == "percentunit":
-        return f"{_number(value * 100, decimals)}%"
-    if unit == "s":
-        return _scaled(value, [(size, f" {name}") for size, name in _TIMES], decimals)
-    if unit in {"bytes", "Bps"}:
-        suffix = "/s" if unit == "Bps" else ""
-        names = ["B", "KiB", "MiB", "GiB", "TiB"] if unit == "bytes" else ["B", "kB", "MB", "GB", "TB"]
-        base = 1024 if unit == "bytes" else 1000
-        return _scaled(value, [(base ** power, f" {name}{suffix}") for power, name in reversed(list(enumerate(names)))], decimals)
-    if unit in _RATES:
-        return f"{_short(value, decimals)} {_RATES[unit]}"
-    return _short(value, decimals)
-
-
-def _short(value: float, decimals: int | None) -> str:
-    return _scaled(value, [(1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1, "")], decimals)
-
-
-def _scaled(value: float, sizes: Sequence[tuple[float, str]], decimals: int | None) -> str:
-    """By the largest size that is no larger than the value."""
-    if value == 0:
-        return "0" + (sizes[-1][1] if sizes[-1][1].strip() in {"B", "B/s"} else " s" if sizes[-1][1] == " µs" else "")
-    size, name = next((one for one in sizes if abs(value) >= one[0]), sizes[-1])
+    """The value with its unit, by the largest size that is no larger than the value; zero by the size of one."""
+    sizes = scale(unit)
+    size, name = next((one for one in sizes if abs(value or 1) >= one[0]), sizes[-1])
     return _number(value / size, decimals) + name
 
 

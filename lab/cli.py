@@ -15,12 +15,15 @@ from rich.table import Table
 from lab import dlq as dead_letters
 from lab import dlq_view
 from lab import monitor as lab_monitor
+from lab import reports_view
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
 from lab.campaign import report as campaign_report
 from lab.campaign import run as lab_campaign
+from lab.console import daemon
 from lab.engine import actions, experiment, reports, runner
+from lab.engine import candidate as candidates
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
@@ -90,6 +93,7 @@ def progress(line: str) -> None:
 @with_stack
 def up(settings, stack) -> None:
     """Start everything; ends when the whole system is healthy."""
+    daemon.start(settings, progress)
     stack.up(progress)
     console.print("[green]the lab is up[/green]")
     _print_addresses(settings, {status.name for status in stack.status()})
@@ -97,8 +101,9 @@ def up(settings, stack) -> None:
 
 @main.command()
 @with_stack
-def down(_settings, stack) -> None:
+def down(settings, stack) -> None:
     """Stop everything; queues and metrics are kept."""
+    daemon.stop(settings)
     stack.down(progress)
     console.print("the lab is down")
 
@@ -111,6 +116,7 @@ def clean() -> None:
     except LabError as error:
         settings = lab_settings.LabSettings()
         console.print(f"{error}\nso this cleans the usual run folder, {settings.run_dir}", soft_wrap=True)
+    daemon.stop(settings)
     runner.restore_settings(settings)
     stacks.clean(settings, progress)
     console.print("clean")
@@ -118,13 +124,13 @@ def clean() -> None:
 
 @main.command()
 @with_stack
-def ps(_settings, stack) -> None:
+def ps(settings, stack) -> None:
     """Show the state of every service."""
     statuses = stack.status()
     if not statuses:
         console.print("the lab is not up")
         return
-    console.print(lab_monitor.services_table(statuses))
+    console.print(lab_monitor.services_table([*statuses, daemon.status(settings)]))
 
 
 @main.command()
@@ -177,13 +183,14 @@ def monitor(settings, stack) -> None:
 
 
 @main.command()
+@click.option("--workers", type=click.IntRange(1, lab_settings.MAX_LOAD_WORKERS),
+              help="Processes that send; else LAB_LOAD_WORKERS of .env.")
 @with_stack
-def load(settings, stack) -> None:
+def load(settings, stack, workers) -> None:
     """Serve Locust's web page, to drive the system by hand."""
-    if not stack.is_up():
-        raise LabError("the lab is not up: run `make up`")
+    stack.load_page(workers or settings.lab_load_workers)
+    # Natively, the page is this process, says so itself, and does not return.
     console.print(f"Locust: http://127.0.0.1:{settings.locust_port}")
-    stack.load_page()
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})
@@ -315,9 +322,10 @@ def _say(line: str) -> None:
 @main.command()
 @click.argument("number", type=int)
 @click.option("--seed", type=int, help="Draw the scenario's parameters from this number.")
-def scenario(number, seed) -> None:
+@click.option("--candidate", metavar="NAME", help="Who does it, for the report.")
+def scenario(number, seed, candidate) -> None:
     """Run scenario NUMBER: check, inject, wait for you, grade, reset."""
-    run = runner.run(number, seed)
+    run = runner.run(number, seed, None if candidate is None else candidates.checked(candidate))
     _exit_by(reports.read_grade(lab_settings.load(), run))
 
 
@@ -415,6 +423,34 @@ def grade() -> None:
     else:
         run = runner.resume(settings, records, run)
         _exit_by(reports.read_grade(settings, run))
+
+
+@main.command("reports")
+@click.option("--scenario", type=int, metavar="N", help="Only those of this scenario.")
+@click.option("--seed", type=int, help="Only those of this seed.")
+@click.option("--candidate", metavar="TEXT", help="Only those whose candidate has TEXT in the name.")
+@click.option("--compare", is_flag=True, help="Candidates on the same scenario and seed, side by side.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: a list of what is known of each.")
+def reports_(scenario, seed, candidate, compare, as_json) -> None:
+    """List the reports, the newest first; or compare candidates."""
+    found = [one for one in reports.summaries(lab_settings.load().reports_dir, _warn)
+             if scenario in (None, one.scenario) and seed in (None, one.seed)
+             and (candidate or "").casefold() in (one.candidate or "").casefold()]
+    if as_json:
+        click.echo(reports.as_json(found))
+    elif not found:
+        console.print("no such report")
+    elif compare:
+        for (number, of_seed), group in reports.comparable(found).items():
+            _say(f"\nscenario {number}: {group[0].title}, seed {of_seed}")
+            for table in reports_view.comparison(group, console.width):
+                console.print(table)
+    else:
+        console.print(reports_view.table(found))
+
+
+def _warn(line: str) -> None:
+    click.echo(dead_letters.printable(line), err=True)
 
 
 @main.command()
@@ -572,6 +608,7 @@ def _exit_by(content: dict | None) -> None:
 
 def _print_addresses(settings, services) -> None:
     table = Table(box=None, show_header=False)
+    table.add_row("console", settings.console_url)
     table.add_row("producer", f"{settings.producer_url}/health")
     table.add_row("RabbitMQ management", f"{settings.management_url}  ({settings.rabbitmq_user})")
     table.add_row("Prometheus", settings.prometheus_url)

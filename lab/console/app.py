@@ -31,9 +31,15 @@ def create_app() -> Flask:
     border.guard(app)
     for part in (scenarios, run, results, dashboards, documents, interviewer):
         app.register_blueprint(part.blueprint)
+    app.add_url_rule("/health", view_func=_health)
     app.register_error_handler(LabError, _lab_error)
     app.register_error_handler(HTTPException, _http_error)
     return app
+
+
+def _health() -> dict:
+    """Tells whose console this is: two labs may want the same port."""
+    return {"run_folder": str(now.settings().run_dir)}
 
 
 def _navigation() -> dict:

@@ -24,7 +24,7 @@ from lab.exam import exam as exams
 from lab.exam import signature
 from lab.faults import Fault
 from lab.grading import facts as grading_facts
-from lab.grading import ledger, report, rubric
+from lab.grading import ledger, measurements, page, report, rubric
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
 
@@ -97,33 +97,26 @@ def grade() -> dict:
     """Action: grade the run and write its reports."""
     settings, records, run = _present()
     scenario = exams.scenario_of(run)
-    grade = assess(settings, scenario, run, wait=True)
+    facts = measure(settings, scenario, run)
+    found = account(settings, scenario, run, settled=facts.mitigated(scenario))
+    grade = rubric.grade(scenario, run, facts, found)
     evidence = watch.over(settings, stacks.current(settings), run).conclude(run)
     records.add(run.id, "graded", score=grade.score)
     records.set_state(run.id, "graded")
     run = records.get(run.id)
     folder = reports.folder(settings, run)
-    curves = report.curves(Prometheus(settings.prometheus_url), run.injected_at, time.time())
+    measured = measurements.measure(Prometheus(settings.prometheus_url), run.injected_at, run.last("graded").time)
     held = exams.held()
-    content = report.content(scenario, run, grade, curves, evidence, held.exam.about if held else None)
-    page = report.html(content)
+    content = report.content(scenario, run, grade, facts, found, measured, evidence, held.exam.about if held else None)
+    shown = page.html(content)
     if held:
-        content = signature.signed(content, page, held.key)
+        content = signature.signed(content, shown, held.key)
     (folder / "grade.json").write_text(json.dumps(content, indent=2))
-    (folder / "report.html").write_text(page)
+    (folder / "report.html").write_text(shown, encoding="utf-8")
     view.current().graded(content, folder)
     if trouble := marks.tell_grafana(settings, content):
         view.current().progress(trouble)
     return {"score": grade.score, "pass": grade.passed}
-
-
-def assess(settings: LabSettings, scenario: scenarios.Scenario, run: Run, wait: bool) -> rubric.Grade:
-    """The grade that the run would get now; with `wait`, in-flight messages get time to arrive.
-
-    Raises LabError when Prometheus does not answer.
-    """
-    facts = measure(settings, scenario, run)
-    return rubric.grade(scenario, run, facts, account(settings, scenario, run, wait and facts.mitigated(scenario)))
 
 
 def account(settings: LabSettings, scenario: scenarios.Scenario, run: Run, settled: bool) -> ledger.Account:

@@ -17,7 +17,8 @@ from lab.evidence import watch
 from lab.exam import exam as exams
 
 
-def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs) -> None:
+def before_experiment_control(
+        context: dict, scenario: int, seed: int, candidate: str | None = None, **_kwargs) -> None:
     settings = lab_settings.load()
     records = Records(settings.run_dir)
     run = records.active()
@@ -29,7 +30,10 @@ def before_experiment_control(context: dict, scenario: int, seed: int, **_kwargs
         else:
             run = records.begin(scenario, seed, lab_settings.env_file().read_text())
             if held := exams.held():
-                records.add(run.id, "exam", sealed=held.sealed)
+                about = held.exam.scenario
+                records.add(run.id, "exam", sealed=held.sealed, brief=about.brief, time_limit=about.time_limit)
+            if candidate:
+                records.add(run.id, "candidate", name=candidate)
     except LabError as error:
         raise InterruptExecution(str(error)) from None
 

@@ -17,11 +17,11 @@ def new_seed() -> int:
     return random.SystemRandom().randrange(1_000_000)
 
 
-def compile_experiment(scenario: Scenario, seed: int) -> dict:
+def compile_experiment(scenario: Scenario, seed: int, candidate: str | None = None) -> dict:
     """The experiment: steady state, injection, exercise, grade, steady state again, reset."""
     return _experiment(
         f"Scenario {scenario.number}: {scenario.title}", scenario, ["sre-lab", f"tier-{scenario.tier}"],
-        {"scenario": scenario.number, "seed": seed},
+        {"scenario": scenario.number, "seed": seed} | ({"candidate": candidate} if candidate else {}),
         [{"index": index, "fault": fault.model_dump()} for index, fault in enumerate(scenario.faults, 1)])
 
 

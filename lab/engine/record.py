@@ -85,6 +85,18 @@ class Run:
         return event.data["sealed"] if event else None
 
     @property
+    def exam_page(self) -> tuple[str, int] | None:
+        """Of an exam, what its candidate may know of it: the brief, and the time limit in seconds."""
+        event = self.first("exam")
+        return (event.data["brief"], event.data["time_limit"]) if event else None
+
+    @property
+    def candidate(self) -> str | None:
+        """Who does this exercise, where that was said; an exam's is sealed."""
+        event = self.first("candidate")
+        return event.data["name"] if event else None
+
+    @property
     def about(self) -> str:
         """What the run is, as far as the record tells it."""
         return "an exam" if self.sealed else f"scenario {self.scenario}"

@@ -10,6 +10,7 @@ from chaoslib.types import Strategy
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
+from lab.console import daemon
 from lab.engine import experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
@@ -25,8 +26,8 @@ STEADY_DEADLINE_SECONDS = 240
 POLL_SECONDS = 1.0
 
 
-def run(number: int, seed: int | None) -> Run:
-    """Run scenario `number` to its end, and return the record of it.
+def run(number: int, seed: int | None, candidate: str | None = None) -> Run:
+    """Run scenario `number` to its end, and return the record of it; its report names the `candidate`.
 
     A run of it whose engine is gone is taken up where it stopped. Raises LabError when another
     run is on, when the lab cannot be brought up, or when it is not in its steady state.
@@ -36,7 +37,7 @@ def run(number: int, seed: int | None) -> Run:
     records = Records(settings.run_dir)
     active = records.active()
     if active is not None:
-        _check_resumable(active, scenario)
+        _check_resumable(active, scenario, candidate)
         if active.state == "injected":
             return resume(settings, records, active)
         drop(records)  # its engine died while it checked, or while it reset
@@ -45,7 +46,7 @@ def run(number: int, seed: int | None) -> Run:
     scenario = scenarios.load(number, seed)
     view.current().progress(f"scenario {scenario.number}, seed {seed}: bringing the lab up")
     _bring_up(settings)
-    return _play(settings, records, experiment.compile_experiment(scenario, seed), Strategy.DEFAULT)
+    return _play(settings, records, experiment.compile_experiment(scenario, seed, candidate), Strategy.DEFAULT)
 
 
 def run_exam(exam: Exam, key: Key) -> Run:
@@ -102,9 +103,12 @@ def restore_settings(settings: LabSettings) -> None:
         lab_settings.env_file().write_text(run.settings_before)
 
 
-def _check_resumable(active: Run, scenario: scenarios.Scenario) -> None:
+def _check_resumable(active: Run, scenario: scenarios.Scenario, candidate: str | None) -> None:
     if active.scenario != scenario.number or active.engine_is_alive:
         raise _other_run(active)
+    if active.state == "injected" and candidate not in (None, active.candidate):
+        raise LabError(f"run {active.id} is on, and it is {active.candidate or 'nobody'}'s, not {candidate}'s: "
+                       "take it up without another name, finish it (lab grade), or end it (lab reset)")
 
 
 def _other_run(active: Run) -> LabError:
@@ -113,6 +117,7 @@ def _other_run(active: Run) -> LabError:
 
 
 def _bring_up(settings: LabSettings, blind: bool = False) -> None:
+    daemon.start(settings, view.current().progress)
     stack = stacks.current(settings)
     if blind:
         stack.hide_control()

@@ -114,6 +114,10 @@ class Scenario(_Part):
     def brief(self) -> str:
         return (self._folder / "brief.md").read_text()
 
+    @cached_property
+    def walkthrough(self) -> str:
+        return (self._folder / "walkthrough.md").read_text()
+
 
 def folders() -> dict[int, Path]:
     """Every scenario's folder by its number. Raises LabError when two have the same."""

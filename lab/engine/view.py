@@ -39,7 +39,7 @@ class View:
 
         With a candidate it is an exam: only the page itself tells what it is about.
         """
-        heading = Text(f"Exam of {candidate}" if candidate else f"Scenario {scenario.number}")
+        heading = Text(f"Exam of {candidate}" if candidate else _heading(scenario, run))
         self._console.print(Panel(Markdown(scenario.brief), title=heading))
         self._console.print(_how_to(with_hints=candidate is None))
         try:
@@ -83,6 +83,10 @@ class View:
     def graded(self, content: dict, folder: Path) -> None:
         self._console.print(report.terminal(content))
         self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _heading(scenario: Scenario, run: Run) -> str:
+    return f"Scenario {scenario.number}" + (f": {run.candidate}" if run.candidate else "")
 
 
 def _how_to(with_hints: bool) -> str:

@@ -1,12 +1,15 @@
 """The sources that a grade rests on: what differs between two moments."""
 
 import hashlib
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from lab.settings import ROOT
 
 WATCHED = ("lab", "scenarios", "prometheus", "services", "rabbitmq", "locustfile.py")
 NAMED = 3
+GIT_SECONDS = 5
 
 
 def digests(root: Path = ROOT) -> dict[str, str]:
@@ -19,6 +22,20 @@ def digests(root: Path = ROOT) -> dict[str, str]:
 def summary(digests: dict[str, str]) -> str:
     """One digest over all."""
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest()
+
+
+def commit(root: Path = ROOT) -> str | None:
+    """The git commit that the sources are of, with -dirty where they differ from it; None without git's folder.
+
+    https://git-scm.com/docs/git-describe
+    """
+    if not (root / ".git").exists():  # a repository around this folder is another one
+        return None
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=GIT_SECONDS)
+        return done.stdout.strip() or None
+    return None
 
 
 def irregularities(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -26,6 +26,7 @@ class Watch:
         self._stack = stack
         self._prometheus = Prometheus(settings.prometheus_url)
         self._sources = files.digests()
+        self._commit = files.commit()  # an interviewer may take .git away during the run
         self._record = RecordWatch(run)
         self._ledgers = LedgerWatch()
         self._loaded: dict[str, str] = {}
@@ -55,7 +56,7 @@ class Watch:
                 *files.irregularities(self._sources, sources), *self._clock()],
             "ledgers": self._ledgers.digests(),
             "prometheus": self._loaded,
-            "sources": {"first": files.summary(self._sources), "last": files.summary(sources)},
+            "sources": {"commit": self._commit, "first": files.summary(self._sources), "last": files.summary(sources)},
         }
 
     def _look_closely(self) -> None:

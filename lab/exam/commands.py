@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lab import settings as lab_settings
+from lab.engine import candidate as candidates
 from lab.engine import reports, runner
 from lab.errors import LabError
 from lab.exam import exam as exams
@@ -34,8 +35,7 @@ def exam() -> None:
 @key_option
 def start(candidate, minutes, seed, tier, key_file) -> None:
     """Draw an exam and run it; or take up the one that is on."""
-    if not candidate.strip() or not candidate.isprintable():
-        raise LabError("who is examined? make exam CANDIDATE='Ada Lovelace'")
+    candidates.checked(candidate)
     key = _usable_key(key_file)
     memory.close()
     run = runner.run_exam(exams.draw(key, candidate, minutes, seed, tier), key)
@@ -68,7 +68,7 @@ def verify(file, key_file, public) -> None:
     """Whether the report FILE (its grade.json) is as it was signed."""
     content = _report(file)
     page = file.with_name("report.html")
-    problems = signature.problems(content, page.read_text() if page.exists() else None,
+    problems = signature.problems(content, page.read_text(encoding="utf-8") if page.exists() else None,
                                   PublicKey(public) if public else Key.read(key_file).public)
     if problems:
         click.echo(click.style("NOT VALID", fg="red") + f": {'; '.join(problems)}")

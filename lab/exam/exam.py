@@ -28,9 +28,9 @@ class Exam(BaseModel):
 
     @cached_property
     def scenario(self) -> Scenario:
-        """Read once, the page included: nothing of the exam depends on the files after that. Raises LabError."""
+        """Read once, page and walkthrough included: nothing depends on the files after that. Raises LabError."""
         scenario = scenarios.load(self.scenario_number, self.scenario_seed)
-        _ = scenario.brief  # a cached property: the copy takes it along
+        _ = scenario.brief, scenario.walkthrough  # cached properties: the copy takes them along
         return scenario.model_copy(update={"time_limit": 60 * self.minutes})
 
     @property

@@ -68,12 +68,22 @@ class Key:
     def read(cls, path: Path) -> "Key":
         """Raises LabError where the file holds no key."""
         try:
-            secret = _decoded(path.read_text().strip())
-        except (OSError, ValueError) as error:
+            return cls.from_text(path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
             raise LabError(f"the key {path} cannot be read: {getattr(error, 'strerror', None) or 'it holds no key'}; "
                            "`lab exam key FILE` makes one") from None
+        except LabError as error:
+            raise LabError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_text(cls, text: str) -> "Key":
+        """From the one line that its file holds. Raises LabError where that is no key."""
+        try:
+            secret = _decoded(text.strip())
+        except ValueError:
+            secret = b""
         if len(secret) != SIZE:
-            raise LabError(f"{path} holds no key: `lab exam key FILE` makes one")
+            raise LabError("that is no key: `lab exam key FILE` makes one")
         return cls(secret)
 
     def seal(self, text: str) -> str:

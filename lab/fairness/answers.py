@@ -1,6 +1,7 @@
 """Answers as a candidate gives them: what is the right one, and how it is submitted."""
 
 from lab.engine.scenario import Scenario
+from lab.grading.answers import submit_words
 from lab.grading.report import named
 from lab.grading.rubric import ROOT_CAUSE
 
@@ -31,6 +32,4 @@ def told(answer: Answer) -> str:
 
 def command(answer: Answer) -> list[str]:
     """The words of `lab` that submit it."""
-    options = [word for finding in answer["findings"]
-               for word in ("--component", finding["component"], "--cause", finding["cause"])]
-    return ["submit", *options, "--notes", "the oracle"]
+    return [*submit_words(answer["findings"]), "--notes", "the oracle"]

@@ -53,3 +53,9 @@ CAUSES = {
     "false-alarm": "the system is well, what watches it is not",
     "no-fault": "nothing is wrong",
 }
+
+
+def submit_words(findings: list[dict[str, str]]) -> list[str]:
+    """The words of `lab` that submit these findings."""
+    return ["submit", *(word for finding in findings
+                        for word in ("--component", finding["component"], "--cause", finding["cause"]))]

@@ -1,87 +1,81 @@
-"""The grade as people read it: a JSON document, a page, and a summary in the terminal."""
+"""The grade as data, and as a summary in the terminal; `lab.grading.page` makes the page of it."""
 
-import time
+import shlex
 from dataclasses import asdict
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lab import slo
 from lab.engine.record import Run
 from lab.engine.scenario import Scenario
-from lab.grading.plot import Curve, svg
+from lab.grading.facts import Facts
+from lab.grading.incident import Incident
+from lab.grading.ledger import Account
+from lab.grading.measurements import Measurements
 from lab.grading.rubric import PASS, Grade
-from lab.prometheus import Prometheus
-
+from lab.grading.solution import solution
 
 # Shown in the plots, and in Grafana: the injection, what the candidate did, and the end.
 MARKED_EVENTS = ("injected", "detection", "hint", "submission", "graded")
+# Told elsewhere in a report, or sealed.
+_UNTOLD_EVENTS = {"fault", "exam", "candidate"}
 
 
-def curves(prometheus: Prometheus, start: float, end: float) -> list[Curve]:
-    """Every objective's measurements between two moments. Raises LabError when Prometheus does not answer."""
-    return [Curve(objective.title, objective.unit, objective.objective,
-                  tuple(prometheus.series(objective.query, start, end))) for objective in slo.objectives()]
-
-
-def content(scenario: Scenario, run: Run, grade: Grade, curves: list[Curve],
-            evidence: dict, exam: dict | None = None) -> dict:
+def content(scenario: Scenario, run: Run, grade: Grade, facts: Facts, account: Account,
+            measured: Measurements, evidence: dict, exam: dict | None = None) -> dict:
     """All that a report says, as plain data; times are Unix time in seconds.
 
     `evidence` is what the watch over the run concludes, `exam` is who was examined, and from what it was drawn.
     """
     submission = run.last("submission")
+    seed = exam["scenario_seed"] if exam else run.seed
     return {
         "scenario": {"number": scenario.number, "name": scenario.name, "title": scenario.title,
                      "tier": scenario.tier, "par_time": scenario.par_time},
-        "run": {"id": run.id, "seed": exam["scenario_seed"] if exam else run.seed,
-                "started_at": run.started_at, "injected_at": run.injected_at},
+        "run": {"id": run.id, "seed": seed, "started_at": run.started_at, "injected_at": run.injected_at},
+        "candidate": exam["candidate"] if exam else run.candidate,
         "exam": exam,
         "grade": grade.as_dict(),
         "pass_mark": PASS,
+        "incident": _incident(run, grade, facts, measured).as_dict(),
         "truth": {"findings": [{"component": finding.component, "cause": finding.cause}
                                for finding in scenario.truth.findings],
                   "explanation": scenario.truth.explanation},
         "answer": submission.data if submission else None,
+        "hints": [{"time": taken.time, "cost": taken.data["cost"], "text": hint.text}
+                  for taken, hint in zip(run.all("hint"), scenario.hints)],
+        "ledger": account.as_dict(),
+        "solution": solution(scenario),
+        "reproduce": _reproduce(scenario, seed, run.candidate, exam, evidence),
         "evidence": evidence,
-        "curves": [asdict(curve) for curve in curves],
+        "curves": [asdict(curve) for curve in measured.curves],
+        "alerts": [asdict(alert) for alert in measured.alerts],
         "timeline": [{"time": event.time, "kind": event.kind, "data": event.data}
-                     for event in run.events if event.kind not in {"fault", "exam"}],
+                     for event in run.events if event.kind not in _UNTOLD_EVENTS],
     }
-
-
-def html(content: dict) -> str:
-    """One page that needs nothing from outside."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    start, end = content["run"]["injected_at"], content["timeline"][-1]["time"]
-    marks = [(event["time"], event["kind"]) for event in content["timeline"] if event["kind"] in MARKED_EVENTS]
-    environment.filters["named"] = named
-    environment.filters["plot"] = lambda curve: svg(Curve(**curve), start, end, marks)
-    environment.filters["clock"] = lambda moment: time.strftime("%H:%M:%S", time.localtime(moment))
-    environment.filters["date"] = lambda moment: time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-    return environment.get_template("report.html.j2").render(content)
 
 
 def terminal(content: dict) -> RenderableType:
     """The grade line by line, for a rich console."""
-    grade = content["grade"]
-    verdict = "[green]pass[/green]" if grade["pass"] else "[red]no pass[/red]"
+    grade, incident, truth = content["grade"], content["incident"], content["truth"]
+    verdict = ("pass", "green") if grade["pass"] else ("no pass", "red")
     table = Table(box=None, show_lines=False, pad_edge=False)
     for column, justify in (("", "left"), ("points", "right"), ("evidence", "left")):
         table.add_column(column, justify=justify, overflow="fold")
     for line in grade["lines"]:
         out_of = f" of {line['out_of']}" if line["out_of"] else ""
-        table.add_row(line["title"], f"{line['points']}{out_of}", line["evidence"])
-    truth = content["truth"]
+        table.add_row(line["title"], f"{line['points']}{out_of}", Text(line["evidence"]))
     return Group(
-        f"\n[bold]{grade['score']} of 100[/bold]: {verdict} (a pass is {content['pass_mark']})",
+        Text.assemble("\n", (f"{grade['score']} of 100", "bold"), ": ", verdict, f" (a pass is {content['pass_mark']})"),
         table,
-        f"time to detect {_seconds(grade['time_to_detect'])}, to restore {_seconds(grade['time_to_restore'])}",
+        f"MTTD {duration(incident['time_to_detect'])}, MTTR {duration(incident['time_to_restore'])}: "
+        "from the first broken objective to its declaration, and until all hold again",
         *(Text.assemble(("irregularity: ", "yellow"), line) for line in content["evidence"]["irregularities"]),
-        f"It was: [bold]{named(truth['findings'])}[/bold]. {truth['explanation']}")
+        *(Text.assemble((f"hint {number} (-{hint['cost']}): ", "yellow"), hint["text"])
+          for number, hint in enumerate(content["hints"], 1)),
+        Text.assemble("It was: ", (named(truth["findings"]), "bold"), f". {truth['explanation']}"),
+        Text("\n  ".join(["again:", *content["reproduce"]])))
 
 
 def named(findings: list[dict]) -> str:
@@ -89,5 +83,34 @@ def named(findings: list[dict]) -> str:
     return ", and ".join(f"{finding['cause']} at {finding['component']}" for finding in findings)
 
 
-def _seconds(value: float | None) -> str:
-    return "—" if value is None else f"{value:.0f} s"
+def duration(seconds: float | None) -> str:
+    """For people: 42 s, 3 min 07 s; a dash for what is None."""
+    if seconds is None:
+        return "—"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _incident(run: Run, grade: Grade, facts: Facts, measured: Measurements) -> Incident:
+    def moment(seconds: float | None) -> float | None:
+        return None if seconds is None else facts.injected_at + seconds
+
+    return Incident(facts.injected_at, facts.impact_at, measured.first_alert_at,
+                    moment(grade.time_to_detect), moment(grade.time_to_restore))
+
+
+def _reproduce(scenario: Scenario, seed: int, candidate: str | None, exam: dict | None, evidence: dict) -> list[str]:
+    """The commands that bring the same incident again: what an interviewer types, and the exercise of it."""
+    again = [_make(f"scenario-{scenario.number}", {"SEED": seed, "CANDIDATE": candidate})]
+    if exam:
+        again.insert(0, _make("exam", {"CANDIDATE": exam["candidate"], "MINUTES": exam["minutes"],
+                                       "SEED": exam["seed"], "TIER": exam["tier"], "KEY": "FILE"}))
+    if commit := evidence["sources"]["commit"]:
+        clean = commit.removesuffix("-dirty")
+        again.insert(0, f"git checkout {clean}" + ("  # and it was changed" if clean != commit else ""))
+    return again
+
+
+def _make(target: str, variables: dict) -> str:
+    return " ".join(["make", target, *(f"{name}={shlex.quote(str(value))}"
+                                       for name, value in variables.items() if value is not None)])

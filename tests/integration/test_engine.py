@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from lab.engine.record import Records
 from tests.conftest import Lab, Terminal, private_lab, wait_until
 
 SEED = "3"
+CANDIDATE = "Zoë [bold] O'Neil"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def exercised(tmp_path_factory):
 
 
 def start(lab: Lab) -> subprocess.Popen:
-    engine = lab.engine("scenario", "2", "--seed", SEED)
+    engine = lab.engine("scenario", "2", "--seed", SEED, "--candidate", CANDIDATE)
     wait_until(lambda: (run := records(lab).active()) and run.first("fault") and run.engine_is_alive
                or engine.poll() is not None, 300, "injection")
     assert engine.poll() is None, engine.stdout.read()
@@ -85,6 +87,10 @@ class TestWhileARunIsOn:
         assert records(lab).active().state == "injected"
         assert "engine is gone" in lab.command("status").stdout
 
+    def test_nobody_takes_up_anothers_run(self, exercised):
+        lab, _engine = exercised
+        assert f"it is {CANDIDATE}'s, not Ada's" in refused(lab, "scenario", "2", "--candidate", "Ada")
+
     def test_a_run_is_taken_up_again_and_outlives_a_killed_engine(self, exercised):
         lab, _engine = exercised
         engine = start(lab)
@@ -105,6 +111,19 @@ class TestWhileARunIsOn:
     def test_grade_shows_the_last_grade_again(self, exercised):
         lab, _engine = exercised
         assert "0 of 100" in lab.command("grade", check=False).stdout
+
+    def test_its_report_names_who_did_it_and_what_fired_and_is_listed(self, exercised):
+        lab, _engine = exercised
+        [one] = json.loads(lab.command("reports", "--candidate", "o'neil", "--json").stdout)
+        assert (one["candidate"], one["scenario"], one["seed"], one["hints"]) == (CANDIDATE, 2, int(SEED), 2)
+        assert CANDIDATE in lab.command("reports", "--compare").stdout.replace("\n", "")
+        report = json.loads((Path(one["folder"]) / "grade.json").read_text())
+        incident = report["incident"]
+        assert incident["injected_at"] < incident["impact_at"] and incident["time_to_restore"] is None
+        assert "BrokerDown" in {alert["name"] for alert in report["alerts"]}
+        assert all(begin >= incident["first_alert_at"] for alert in report["alerts"] for begin, _end in alert["stretches"])
+        availability = report["curves"][0]
+        assert availability["points"] and availability["broken"][0][0] == incident["impact_at"]
 
     def test_reset_ends_a_run_without_a_grade(self, exercised):
         lab, _engine = exercised

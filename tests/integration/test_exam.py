@@ -14,7 +14,7 @@ from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.exam.exam import draw
 from lab.exam.key import Key
-from lab.stack.native.supervisor import marked_processes
+from lab.stack import marked
 from tests.conftest import Lab, private_lab, wait_until
 
 CANDIDATE = "Zoë [bold] O'Neil \\"
@@ -61,7 +61,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     found = subprocess.run(["grep", "-rlaF", *(f"-e{secret}" for secret in secrets), str(everything)],
                            capture_output=True, text=True)
     assert found.returncode == 1, found.stdout + found.stderr
-    processes = [psutil.Process(engine.pid), *marked_processes(lab.settings.run_dir)]  # not other labs'
+    processes = [psutil.Process(engine.pid), *marked.processes(lab.settings.run_dir)]  # not other labs'
     shown = "\n".join(f"{' '.join(process.cmdline())}\n{process.environ()}" for process in processes)
     assert not [secret for secret in [*secrets, f"scenario {SCENARIO}"] if secret in shown]
 

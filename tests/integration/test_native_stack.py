@@ -13,12 +13,12 @@ from lab.errors import LabError
 from lab.settings import ROOT
 from lab.stack.native import stack as native
 from lab.stack.native.programs import toxiproxy_binary
-from lab.stack.native.supervisor import marked_processes
+from lab.stack import marked
 from tests.conftest import Lab, private_lab, wait_until
 
 
 def processes(lab: Lab) -> list[psutil.Process]:
-    return marked_processes(lab.settings.run_dir)
+    return marked.processes(lab.settings.run_dir)
 
 
 def test_nothing_is_written_beside_the_run_folder_and_clean_leaves_no_process(tmp_path):

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 
 from lab.errors import LabError
-from lab.settings import LabSettings
-from lab.stack import addition, baseline, health, ports
+from lab.settings import ROOT, LabSettings
+from lab.stack import addition, baseline, health, marked, ports
 from lab.stack.base import Progress, Status, check_consumers
+from lab.stack.logs import log_file, tail
 from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
     OLDEST_BROKER,
@@ -31,7 +32,7 @@ from lab.stack.native.programs import (
     programs,
 )
 from lab.stack.native.scraping import write_targets
-from lab.stack.native.supervisor import RUNNING_STATES, Supervisor, kill_marked, log_file, tail
+from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
@@ -66,7 +67,7 @@ class NativeStack:
             self._stop_together([name for name in INFRASTRUCTURE if name != "epmd"])
             self._stop_together(["epmd"])
             self._supervisor.shutdown()
-        kill_marked(self._settings.run_dir)
+        marked.kill(self._settings.run_dir)
 
     def reset(self, progress: Progress) -> None:
         if self._supervisor.is_running():
@@ -80,7 +81,7 @@ class NativeStack:
         self._bring_up(self._default_consumers(), progress)
 
     def clean(self, progress: Progress) -> None:
-        killed = kill_marked(self._settings.run_dir)
+        killed = marked.kill(self._settings.run_dir)
         if killed:
             progress(f"killed {killed} processes")
         if self._settings.run_dir.exists():
@@ -168,9 +169,15 @@ class NativeStack:
                 self.stop(name)
         self._start_each(wanted)
 
-    def load_page(self) -> None:
-        command = load_page(self._settings)
-        os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+    def load_page(self, workers: int) -> None:
+        self._need_up()
+        settings = self._settings
+        ports.check_free([("Locust's page", "LOCUST_PORT", settings.locust_port),
+                          ("its workers", "LOCUST_MASTER_PORT", settings.locust_master_port)])
+        command = load_page(settings, workers)
+        os.chdir(ROOT)
+        os.execvpe(command.argv[0], command.argv,
+                   os.environ | command.environment | {marked.MARK: str(settings.run_dir)})
 
     def run_in(self, service: str, argv: list[str]) -> int:
         self._resolve(service, running_only=False)
@@ -190,7 +197,7 @@ class NativeStack:
         if self._supervisor.is_running():
             return
         # What a killed supervisor left behind would hold the ports.
-        kill_marked(self._settings.run_dir)
+        marked.kill(self._settings.run_dir)
         ports.check_free(
             (name, setting, port)
             # Only the first consumer is sure to run; the others are checked when they start.

@@ -13,11 +13,10 @@ import psutil
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
+from lab.stack.logs import log_file, tail
+from lab.stack.marked import MARK
 from lab.stack.native.programs import Program
 
-# Every process of a lab carries its run folder in this variable, so that all can be found
-# again by pid, whatever became of the supervisor.
-MARK = "SRE_LAB_RUN_DIR"
 START_DEADLINE_SECONDS = 20
 # A program that ends sooner has not started: longer than Python needs to find a bad setting.
 START_SECONDS = 3
@@ -120,46 +119,3 @@ stdout_logfile_backups=1
 def _escaped(path: Path | str) -> str:
     """Supervisor expands %(…)s in its configuration."""
     return str(path).replace("%", "%%")
-
-
-def log_file(settings: LabSettings, name: str) -> Path:
-    return settings.run_dir / "logs" / f"{name}.log"
-
-
-def tail(path: Path, lines: int = 10) -> str:
-    """The last lines of a text file; empty where there is none."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 20_000))
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-
-
-def marked_processes(run_dir: Path) -> list[psutil.Process]:
-    """Every process that was started by the lab of that run folder, but not the caller's own."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in own and process.environ().get(MARK) == str(run_dir):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-    return found
-
-
-def kill_marked(run_dir: Path) -> int:
-    """Kill all of them, by pid, until none is left; return how many there were."""
-    killed = 0
-    deadline = time.monotonic() + 15
-    while processes := marked_processes(run_dir):
-        for process in processes:
-            try:
-                process.kill()
-                killed += 1
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(processes, timeout=3)
-        if time.monotonic() > deadline:
-            raise LabError(f"cannot kill {[process.pid for process in processes]}")
-    return killed
