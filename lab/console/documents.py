@@ -49,7 +49,8 @@ def walkthrough(number: int):
     if path is None:
         abort(404, f"There is no walkthrough of scenario {number}.")
     if number == _sought():
-        abort(403, "The walkthrough gives the answer away. It is here after the run.")
+        return render_template("error.html", title="After the run",
+                               problem=f"The walkthrough of scenario {number} gives the answer away."), 403
     return render_template("document.html", document=_read(path), number=number)
 
 

@@ -188,6 +188,7 @@ def test_the_older_compose_does_it_all(clone):
     assert len(inspected(clone)) == 10
     assert "consumer" in clone.type("docker-compose ps")
     clone.follow("docker-compose logs -f consumer", until="broker connected")
+    clone.type("docker-compose down")
 
 
 def _answer(url: str) -> list | None:
