@@ -57,7 +57,7 @@ def test_an_exam_from_the_interviewers_page_to_the_verified_report(running_lab, 
     accessible(candidate)
     fits_a_phone(candidate)
     picture(candidate, "exam")
-    secrets = [truth.title, truth.name, truth.truth.explanation.split(".")[0], CANDIDATE, str(seed), "int 1 of"]
+    secrets = [truth.title, truth.name, truth.truth.explanation.split(".")[0], CANDIDATE, "int 1 of"]
     for path in ("/run", "/run/live", "/run/charts", "/", f"/scenarios/{SCENARIO}", "/reports", f"/walkthroughs/{SCENARIO}",
                  "/search?q=shutdown", "/dashboards", "/runbook", "/interviewer"):
         candidate.goto(console + path)
