@@ -68,22 +68,21 @@ class Key:
     def read(cls, path: Path) -> "Key":
         """Raises LabError where the file holds no key."""
         try:
-            return cls.from_text(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"the key {path} cannot be read: {getattr(error, 'strerror', None) or 'it holds no key'}; "
-                           "`lab exam key FILE` makes one") from None
+            return cls.from_text(path.read_text(errors="replace"))
+        except OSError as error:
+            raise LabError(f"the key {path} cannot be read: {error.strerror}; `lab exam key FILE` makes one") from None
         except LabError as error:
-            raise LabError(f"{path}: {error}") from None
+            raise LabError(f"{path} cannot be read: {error}") from None
 
     @classmethod
     def from_text(cls, text: str) -> "Key":
-        """From the one line that its file holds. Raises LabError where that is no key."""
+        """From the one line that is a key's file. Raises LabError where that is no key."""
         try:
             secret = _decoded(text.strip())
         except ValueError:
             secret = b""
         if len(secret) != SIZE:
-            raise LabError("that is no key: `lab exam key FILE` makes one")
+            raise LabError("this holds no key: `lab exam key FILE` makes one")
         return cls(secret)
 
     def seal(self, text: str) -> str:
