@@ -100,7 +100,7 @@ function stepColor(steps, value) {
 }
 
 function describe(element, chart) {
-  const values = chart.series.map((one) => `${one.name} ${reading(one, last(one))}`);
+  const values = chart.series.map((one) => `${one.name} ${reading(one, last(one))}`.trim());
   const marks = chart.marks.map((mark) => `${mark.name} at ${clock(mark.time)}`);
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", `${chart.title}: ${[...values, ...marks].join(", ")}`);
