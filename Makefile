@@ -22,6 +22,7 @@ COMPARE =
 MINUTES =
 TIER =
 KEY =
+WORKERS =
 
 # $(call quoted,NAME): the value of NAME as one word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -69,8 +70,8 @@ scale-consumer: ## run 3 consumers, or N=5
 monitor: ## watch the system in the terminal
 	@$(LAB) monitor
 
-load: ## serve Locust's web page, to drive the system by hand
-	@$(LAB) load
+load: ## serve Locust's web page, to drive the system by hand; WORKERS=4 processes send
+	@$(LAB) load $(call option,workers,WORKERS)
 
 scenarios: ## list the scenarios
 	@$(LAB) scenarios

@@ -1,9 +1,9 @@
 """The clients: Locust users who post messages and keep a ledger of what was promised to them.
 
-The lab runs this headless as its steady traffic; `make load` opens Locust's web UI with it.
-Settings come from the environment: LOAD_RATE (requests per second of all users together, when
-the number of users is LOAD_USERS), LOAD_LEDGER (file), LOAD_METRICS_PORT (none when not set) and
-LOAD_METRICS_BIND.
+The lab runs this headless as its steady traffic; the page of `make load` (lab/load/page.py) and the partner of
+a fault build on it. Settings come from the environment: LOAD_RATE (requests per second of all users together, when
+the number of users is LOAD_USERS), LOAD_LEDGER (file; each of several workers adds its number to the name),
+LOAD_METRICS_PORT (none when not set) and LOAD_METRICS_BIND.
 """
 
 import json
@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 from locust import FastHttpUser, constant_throughput, events, task
+from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 RATE = float(os.environ.get("LOAD_RATE", "20"))
@@ -22,6 +23,9 @@ LEDGER = Path(os.environ.get("LOAD_LEDGER", ".lab/run/ledger/acknowledged-load.j
 METRICS_PORT = os.environ.get("LOAD_METRICS_PORT")
 METRICS_BIND = os.environ.get("LOAD_METRICS_BIND", "127.0.0.1")
 BATCH_SIZE = 5
+# What is no success, and no error of the system either, has a line of its own in Locust's statistics.
+LINES = {"rejected": "refused (503, come back)", "unknown": "outcome unknown (504 or no answer)",
+         "partial": "in part (207)"}
 
 REQUESTS = Counter("load_requests", "Requests by outcome, as the clients see it.", ["endpoint", "outcome"])
 SECONDS = Histogram("load_request_duration_seconds", "Time to an answer, as the clients see it.", ["endpoint"])
@@ -38,7 +42,7 @@ class Ledger:
     without fsync: it survives the death of the process, not the death of the machine.
     """
 
-    def __init__(self, path: Path):
+    def open(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -50,7 +54,16 @@ class Ledger:
             os.write(self._fd, ("\n".join(lines) + "\n").encode())
 
 
-ledger = Ledger(LEDGER)
+ledger = Ledger()
+
+
+@events.init.add_listener
+def open_ledger(runner, **_kwargs) -> None:
+    """In each process that sends: one that forks workers does not."""
+    if isinstance(runner, WorkerRunner):
+        ledger.open(LEDGER.with_stem(f"{LEDGER.stem}-{runner.worker_index}"))
+    elif not isinstance(runner, MasterRunner):
+        ledger.open(LEDGER)
 
 
 @events.init.add_listener
@@ -85,26 +98,34 @@ class HonestUser(FastHttpUser):
     abstract = True
     connection_timeout = 5
     network_timeout = 15
+    result = "ok"  # of the last request
 
-    def post_one(self, message: dict) -> int:
-        return self._post("/produce", message, [message["id"]])
+    def post_one(self, message: dict, again: bool = False) -> int:
+        """`again`: the ledger has it already, and of what becomes of it notes only what is new."""
+        return self._post("/produce", message, [message["id"]], again)
 
     def post_batch(self, messages: list[dict]) -> int:
         return self._post("/batch-produce", {"messages": messages}, [message["id"] for message in messages])
 
-    def _post(self, endpoint: str, body: dict, ids: list[str]) -> int:
+    def _post(self, endpoint: str, body: dict, ids: list[str], again: bool = False) -> int:
         """The status of the answer; 0 where there was none."""
-        ledger.record("sent", ids)
+        before = self.result if again else None
+        if not again:
+            ledger.record("sent", ids)
         started = time.perf_counter()
         with self.client.post(endpoint, json=body, catch_response=True) as response:
             outcome = outcome_of(response)
-            acknowledged = ids if outcome == "ok" and response.status_code != 207 else _confirmed(response)
-            if outcome == "ok":
+            self.result = "partial" if response.status_code == 207 else outcome
+            acknowledged = ids if self.result == "ok" else _confirmed(response)
+            if self.result == "ok":
                 response.success()
             else:
-                response.failure(f"{outcome}: {response.status_code}")
+                response.failure(f"{self.result}: {response.status_code}")
+            if self.result in LINES:
+                response.request_meta["name"] = f"{endpoint}: {LINES[self.result]}"
         ledger.record("acknowledged", acknowledged, response.status_code)
-        ledger.record(outcome, [one for one in ids if one not in acknowledged], response.status_code)
+        if self.result != before:
+            ledger.record(self.result, [one for one in ids if one not in acknowledged], response.status_code)
         REQUESTS.labels(endpoint, outcome).inc()
         SECONDS.labels(endpoint).observe(time.perf_counter() - started)
         return response.status_code

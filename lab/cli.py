@@ -183,13 +183,14 @@ def monitor(settings, stack) -> None:
 
 
 @main.command()
+@click.option("--workers", type=click.IntRange(1, lab_settings.MAX_LOAD_WORKERS),
+              help="Processes that send; else LAB_LOAD_WORKERS of .env.")
 @with_stack
-def load(settings, stack) -> None:
+def load(settings, stack, workers) -> None:
     """Serve Locust's web page, to drive the system by hand."""
-    if not stack.is_up():
-        raise LabError("the lab is not up: run `make up`")
+    stack.load_page(workers or settings.lab_load_workers)
+    # Natively, the page is this process, says so itself, and does not return.
     console.print(f"Locust: http://127.0.0.1:{settings.locust_port}")
-    stack.load_page()
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})

@@ -50,7 +50,7 @@ def services_table(statuses: list[Status]) -> Table:
 def slo_table(readings: list[slo.Reading]) -> Table:
     table = Table("SLO", "now", "objective", "", box=None)
     for reading in readings:
-        table.add_row(reading.slo.title, reading.shown, f"{reading.slo.comparison} {reading.slo.objective:g}",
+        table.add_row(reading.slo.title, reading.shown, reading.slo.target,
                       "[green]holds[/green]" if reading.holds else "[red]broken[/red]")
     return table
 

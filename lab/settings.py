@@ -16,6 +16,7 @@ from lab.errors import LabError
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE_FILE = ROOT / ".env.example"
+MAX_LOAD_WORKERS = 8
 
 
 def env_file() -> Path:
@@ -34,6 +35,7 @@ class LabSettings(BaseSettings):
     lab_up_deadline: float = Field(120, ge=10, le=3600)
     lab_consumers: int = Field(1, ge=1, le=10)
     lab_traffic_rate: float = Field(20, gt=0, le=1000)
+    lab_load_workers: int = Field(1, ge=1, le=MAX_LOAD_WORKERS)
     lab_toxiproxy: Literal["auto", "real", "standin"] = "auto"
     compose_project_name: str = Field("", pattern=r"^([a-z0-9][a-z0-9_-]*)?$")
 
@@ -63,6 +65,7 @@ class LabSettings(BaseSettings):
     grafana_port: int = Field(3000, ge=1, le=65535)
     grafana_password: str = Field("admin", min_length=1)
     locust_port: int = Field(8089, ge=1, le=65535)
+    locust_master_port: int = Field(5557, ge=1, le=65535)
     supervisor_port: int = Field(9001, ge=1, le=65535)
 
     @cached_property

@@ -29,6 +29,17 @@ class Slo(BaseModel):
         """A value that is missing proves nothing, so it does not hold."""
         return value is not None and COMPARISONS[self.comparison](value, self.objective)
 
+    def shown(self, value: float | None) -> str:
+        """A value with its unit, for people."""
+        if value is None:
+            return "no data"
+        return f"{value:.2%}" if self.unit == "ratio" else f"{value:.1f} {self.unit}"
+
+    @property
+    def target(self) -> str:
+        """The objective with its unit, for people."""
+        return f"{'at least' if self.comparison == '>=' else 'at most'} {self.shown(self.objective)}"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -39,10 +50,7 @@ class Reading:
 
     @property
     def shown(self) -> str:
-        """The value with its unit, for people."""
-        if self.value is None:
-            return "no data"
-        return f"{self.value:.2%}" if self.slo.unit == "ratio" else f"{self.value:.1f} {self.slo.unit}"
+        return self.slo.shown(self.value)
 
     @property
     def holds(self) -> bool:

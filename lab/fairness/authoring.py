@@ -50,9 +50,8 @@ def unfair_text(scenario: Scenario) -> list[str]:
     known = {name.removesuffix(alerts.SLOW) for name in alerts.alerts()}
     said = [f"there is no alert {alert}: RUNBOOK.md lists them" for alert in scenario.alerts if alert not in known]
     truth = scenario.truth
-    walkthrough = (scenarios.folders()[scenario.number] / "walkthrough.md").read_text()
     said += [f"walkthrough.md does not name the answer {word!r}" for finding in truth.findings
-             for word in (finding.component, finding.cause) if word not in walkthrough]
+             for word in (finding.component, finding.cause) if word not in scenario.walkthrough]
     given = " ".join([scenario.brief, *(hint.text for hint in scenario.hints)])
     said += [f"brief or hints name the cause ({finding.cause}): describe what people see" for finding in truth.findings
              if re.search(rf"\b{finding.cause.replace('-', '[ -]')}\b", given, re.IGNORECASE)]

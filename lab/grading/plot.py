@@ -139,16 +139,19 @@ def _time_ticks(axis: _TimeAxis, head: float, floor: float) -> Iterator[str]:
 
 
 def _placed(marks: list[tuple[float, str]]) -> list[_Label]:
-    """A place for each label, beside its line: the last one lowest, an earlier one above what it would cover.
+    """A place for each label, right of its line: the last one lowest, an earlier one above what it would cover.
 
-    So a line that comes down from its label passes left of the labels below it.
+    No line comes down through a label, but where one had to be moved away from the right edge.
     """
     labels: list[_Label] = []
     for line, text in sorted(marks, reverse=True):
         width = CHARACTER * len(text)
         left = min(line + 3, WIDTH - RIGHT - width)
-        row = next(row for row in count() if all(
-            label.row != row or left + width + 4 < label.left or label.right + 4 < left for label in labels))
+        right = left + width + 4
+        row = next(row for row in count() if not any(
+            label.row == row and left < label.right + 4 and label.left < right  # covers it
+            or label.row > row and left < label.line < right  # is crossed by its line
+            for label in labels))
         labels.append(_Label(text, row, line, left, left + width))
     return labels
 

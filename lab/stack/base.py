@@ -90,8 +90,8 @@ class Stack(Protocol):
     def scale(self, count: int) -> None:
         """Run that many consumers."""
 
-    def load_page(self) -> None:
-        """Serve Locust's web page; returns at once where it is served anyway."""
+    def load_page(self, workers: int) -> None:
+        """Serve Locust's web page, with that many processes that send; returns at once where it is served anyway."""
 
     def run_in(self, service: str, argv: list[str]) -> int:
         """Run a command beside the service, in its environment; return its exit code."""

@@ -1,5 +1,6 @@
 """The watch over the evidence: what was touched is told, and what is usual is not."""
 
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,35 @@ def test_files_that_changed_are_named_folder_by_folder(tmp_path):
         "files changed during the run: lab/one.py",
         "files changed during the run: scenarios/a, scenarios/b, scenarios/c and 1 more",
         "files changed during the run: locustfile.py"]
+
+
+def git(folder, *words: str) -> str:
+    done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True,
+                          capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_is_told_and_whether_the_sources_differ_from_it(tmp_path):
+    assert files.commit(tmp_path) is None
+    git(tmp_path, "init")
+    (tmp_path / "one").write_text("one")
+    git(tmp_path, "add", "one")
+    git(tmp_path, "commit", "-m", "one")
+    git(tmp_path, "tag", "a-tag")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert files.commit(tmp_path) == commit
+    (tmp_path / "one").write_text("other")
+    assert files.commit(tmp_path) == f"{commit}-dirty"
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    assert files.commit(inside) is None  # another project's repository
+
+
+def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    assert files.commit(tmp_path) is None  # git finds no repository
+    monkeypatch.setenv("PATH", "")
+    assert files.commit(tmp_path) is None
 
 
 # -- Prometheus -----------------------------------------------------------------------------------

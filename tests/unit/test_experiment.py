@@ -35,6 +35,16 @@ def test_it_injects_the_faults_that_were_drawn_then_grades_and_resets(scenario):
     assert [step["name"] for step in compiled["rollbacks"]] == ["reset"]
 
 
+def test_it_names_who_does_it_only_where_that_was_said():
+    scenario = scenarios.load(1, SEED)
+
+    def recorded(*candidate: str) -> dict:
+        [control] = compile_experiment(scenario, SEED, *candidate)["controls"]
+        return control["provider"]["arguments"]
+
+    assert recorded("Ada") == recorded() | {"candidate": "Ada"}
+
+
 def test_its_steady_state_is_that_every_objective_holds(scenario):
     probes = compile_experiment(scenario, SEED)["steady-state-hypothesis"]["probes"]
     assert [probe["name"] for probe in probes] == [objective.name for objective in slo.objectives()]

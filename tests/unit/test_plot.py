@@ -37,6 +37,15 @@ def test_labels_neither_overlap_nor_leave_the_picture(happened):
                        for other_y, other_left, other_right in boxes[number + 1:])
 
 
+@given(st.lists(st.tuples(st.floats(ZERO, END - 60), st.sampled_from(LABELS)), max_size=30))
+def test_no_line_comes_down_through_a_label(happened):
+    picture = svg([CURVE], [], [Mark(*one) for one in happened], ZERO, END)
+    lines = [(float(x), float(top)) for x, top in re.findall(r'class="mark" x1="([\d.]+)" x2="[\d.]+" y1="([\d.]+)"', picture)]
+    assert len(lines) == len(happened)
+    for left, baseline, text in marks_of(picture):
+        assert not any(left < x < left + CHARACTER * len(text) and top < baseline - plot.ROW for x, top in lines)
+
+
 @given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e9, 1e9)), max_size=20),
        st.sampled_from(["ratio", "s", "messages", "1/s"]))
 def test_whatever_was_measured_is_drawn_inside(measured, unit):

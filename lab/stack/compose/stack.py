@@ -136,8 +136,11 @@ class ComposeStack:
         self._up_services("--no-recreate", "--scale", f"consumer={count}", "consumer")
         self._wait_healthy([one.name for one in self._containers("consumer")], self._deadline())
 
-    def load_page(self) -> None:
-        self._need_up()  # Locust's page is one of the services
+    def load_page(self, workers: int) -> None:
+        self._need_up()
+        # One of the services, which is made anew only where its settings have changed.
+        addition.remember(self._settings, "locust", {"LAB_LOAD_WORKERS": str(workers)})
+        self._start("locust")
 
     def run_in(self, service: str, argv: list[str]) -> int:
         [container, *_] = self._resolve(service)
@@ -153,8 +156,8 @@ class ComposeStack:
 
     @property
     def _additions(self) -> dict[str, str]:
-        """What faults have added to the variables of docker-compose.yml."""
-        return {key: value for service in FAULTS for key, value in addition.of(self._settings, service).items()}
+        """What was added to the variables of docker-compose.yml, by faults and for Locust's page."""
+        return {key: value for service in [*FAULTS, "locust"] for key, value in addition.of(self._settings, service).items()}
 
     def _compose(self, *arguments: str, shown: bool = False) -> None:
         docker.compose(*arguments, project=self._project, environment=self._additions, shown=shown)

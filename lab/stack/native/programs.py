@@ -287,9 +287,14 @@ def _traffic(settings: LabSettings) -> Command:
     return _locust(settings, "traffic", users, LOAD_METRICS_PORT=str(settings.traffic_metrics_port))
 
 
-def load_page(settings: LabSettings) -> Command:
-    """Locust with its web page, beside the steady traffic."""
-    return _locust(settings, "load", ["--web-host", "127.0.0.1", "--web-port", str(settings.locust_port)])
+def load_page(settings: LabSettings, workers: int) -> Command:
+    """Locust with its web page, and that many processes that send, beside the steady traffic."""
+    port = str(settings.locust_master_port)
+    return _locust(settings, "load", [
+        "--web-host", "127.0.0.1", "--web-port", str(settings.locust_port), "--processes", str(workers),
+        "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port,
+    ], file="lab/load/page.py", RABBITMQ_HOST="127.0.0.1", RABBITMQ_PORT=str(settings.rabbitmq_port),
+        RABBITMQ_USER=settings.rabbitmq_user, RABBITMQ_PASS=settings.rabbitmq_pass)
 
 
 def _partner(settings: LabSettings) -> Command:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from lab.errors import LabError
-from lab.settings import LabSettings
+from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, marked, ports
 from lab.stack.base import Progress, Status, check_consumers
 from lab.stack.logs import log_file, tail
@@ -169,9 +169,15 @@ class NativeStack:
                 self.stop(name)
         self._start_each(wanted)
 
-    def load_page(self) -> None:
-        command = load_page(self._settings)
-        os.execvpe(command.argv[0], command.argv, os.environ | command.environment)
+    def load_page(self, workers: int) -> None:
+        self._need_up()
+        settings = self._settings
+        ports.check_free([("Locust's page", "LOCUST_PORT", settings.locust_port),
+                          ("its workers", "LOCUST_MASTER_PORT", settings.locust_master_port)])
+        command = load_page(settings, workers)
+        os.chdir(ROOT)
+        os.execvpe(command.argv[0], command.argv,
+                   os.environ | command.environment | {marked.MARK: str(settings.run_dir)})
 
     def run_in(self, service: str, argv: list[str]) -> int:
         self._resolve(service, running_only=False)
