@@ -99,8 +99,9 @@ function stepColor(steps, value) {
   return steps.filter((step) => step.value === null || value >= step.value).at(-1).color;
 }
 
-function describe(element, chart) {
-  const values = chart.series.map((one) => `${one.name} ${reading(one, last(one))}`.trim());
+/** The chart in words, for who does not see it. */
+function describe(element, chart, wordsOf) {
+  const values = chart.series.map((one) => `${one.name} ${wordsOf(one, last(one))}`.trim());
   const marks = chart.marks.map((mark) => `${mark.name} at ${clock(mark.time)}`);
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", `${chart.title}: ${[...values, ...marks].join(", ")}`);
@@ -194,7 +195,7 @@ function lines(body) {
       build();
     }
     fill();
-    describe(host, chart);
+    describe(host, chart, reading);
   };
 }
 
@@ -363,12 +364,8 @@ function states(body) {
       add(item, "span", "chart-block").style.setProperty("--state", variable(state.color));
       add(item, "span", "", state.text);
     }
-    describe(lanes, { ...chart, series: chart.series.map((one) => ({ ...one, name: spell(one, chart), points: [] })) });
+    describe(lanes, chart, (one, value) => chart.states[value]?.text ?? reading(one, value));
   };
-}
-
-function spell(one, chart) {
-  return `${one.name}: ${chart.states[last(one)]?.text ?? reading(one, last(one))}`;
 }
 
 /** Where the value stays the same, without a gap. */
@@ -394,8 +391,8 @@ function stat(body) {
       const row = add(list, "div");
       row.style.color = variable(stepColor(one.steps, last(one)));
       add(row, "dt", "", one.name);
-      add(row, "dd", "", reading(one, last(one)));
-      if (chart.series.length === 1) row.append(spark(one.points, chart));
+      const number = add(row, "dd", "", reading(one, last(one)));
+      if (chart.series.length === 1) number.append(spark(one.points, chart));
     }
   };
 }
