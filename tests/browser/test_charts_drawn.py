@@ -160,6 +160,16 @@ def test_new_data_keeps_zoom_and_hidden_lines(page, site):
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
+def test_a_line_that_appears_later_is_drawn_with_the_others(page, site, trouble):
+    lag = site.content["charts"]["lag"]
+    lag["series"] = [lag["series"][0] | {"name": name} for name in ("first", "second")]
+    expect(page.locator("[data-chart=lag] .chart-legend button")).to_have_count(2)
+    expect(page.locator("[data-chart=lag] canvas")).to_have_count(1)
+    page.locator("[data-chart=lag] .u-over").hover()
+    expect(page.locator("[data-chart=lag] .chart-time")).not_to_have_text("")
+    assert trouble == []
+
+
 def test_a_page_says_what_is_away_and_goes_on_when_it_is_back(page, site, trouble):
     status = page.locator(".chart-problem")
     expect(status).to_have_text("")

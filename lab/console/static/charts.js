@@ -114,7 +114,7 @@ function lines(body) {
   const legend = add(body, "ul", "chart-legend");
   const spoken = add(body, "output", "hidden");
   const hidden = new Set();
-  let chart, plot, entries, names, zoom = null;
+  let chart, rows, plot, entries, names, zoom = null;
 
   host.tabIndex = 0;
   host.addEventListener("keydown", (event) => {
@@ -141,7 +141,6 @@ function lines(body) {
   /** The values at the cursor; without one, the last. */
   function readings() {
     const index = plot.cursor.idx;
-    const rows = table(chart);
     entries[0].textContent = index == null ? "" : clock(plot.data[0][index]);
     chart.series.forEach((one, number) => {
       entries[number + 1].lastChild.textContent = reading(one, index == null ? last(one) : rows[number + 1][index]);
@@ -180,8 +179,9 @@ function lines(body) {
       entries[number + 1].setAttribute("aria-pressed", visible(one));
       if (plot.series[number + 1].show !== visible(one)) plot.setSeries(number + 1, { show: visible(one) });
     });
+    rows = table(chart);
     plot.batch(() => {
-      plot.setData(chart.stacked ? stacked(table(chart), chart.series.map(visible)) : table(chart), false);
+      plot.setData(chart.stacked ? stacked(rows, chart.series.map(visible)) : rows, false);
       plot.setScale("x", range(...(zoom ?? [chart.start, chart.end])));
     });
     readings();
