@@ -13,13 +13,13 @@ LABEL_WIDTH, CANDIDATE_WIDTH = 16, 18
 
 
 def table(found: Collection[Summary]) -> Table:
-    """A line for each."""
-    shown = Table(box=None, pad_edge=False)
+    """A line for each; times are in minutes and seconds."""
+    shown = Table(box=None, pad_edge=False, collapse_padding=True)
     for title in ("date", "scenario", "seed", "candidate", "score", "", "MTTD", "MTTR", "hints"):
         shown.add_column(title, no_wrap=title != "candidate", overflow="fold")
     for one in found:
         shown.add_row(_date(one), str(one.scenario), str(one.seed), _who(one), str(one.score), _verdict(one),
-                      duration(one.time_to_detect), duration(one.time_to_restore), str(one.hints))
+                      _clock(one.time_to_detect), _clock(one.time_to_restore), str(one.hints))
     return shown
 
 
@@ -52,6 +52,10 @@ def _side_by_side(found: Sequence[Summary], titles: list[str]) -> Table:
 
 def _date(one: Summary) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
+
+
+def _clock(seconds: float | None) -> str:
+    return "—" if seconds is None else "{:02d}:{:02d}".format(*divmod(round(seconds), 60))
 
 
 def _who(one: Summary) -> Text:

@@ -197,8 +197,11 @@ def check_load(system: System, clients: int, count: int) -> str:
             return type(error).__name__
 
     started = time.monotonic()
-    with ThreadPoolExecutor(clients) as pool:
+    pool = ThreadPoolExecutor(clients)
+    try:
         answers = Counter(pool.map(send, range(count)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is not sent yet stays here
     seconds = time.monotonic() - started
     confirmed = answers.pop("201", 0)
     others = ", ".join(f"{number} times {answer}" for answer, number in answers.most_common())

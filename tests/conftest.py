@@ -60,6 +60,11 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
     return result
 
 
+def activated() -> dict[str, str]:
+    """The environment of a shell after `. .venv/bin/activate`."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
 def metric(url: str, name: str) -> float:
     """A metric of the service at `url`: the sum of its series."""
     text = requests.get(f"{url}/metrics", timeout=5).text

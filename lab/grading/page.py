@@ -57,7 +57,7 @@ def _moments(content: dict) -> Iterator[Moment]:
             numbers[kind] += 1
         match kind:
             case "injected":
-                yield Moment(event["time"], "the fault was injected", label="injected")
+                yield Moment(event["time"], "time counts from here: the injection", label="injected")
             case "detection":
                 yield Moment(event["time"], "the incident was declared", label="declared")
             case "hint":

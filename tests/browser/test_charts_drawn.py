@@ -1,13 +1,12 @@
 """What the console's script makes of charts, in a real browser."""
 
 import math
-import shutil
 import threading
 from collections.abc import Iterator
 
 import pytest
 from flask import render_template_string
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from dashboards import units
@@ -17,9 +16,7 @@ from lab.console.app import create_app
 from lab.grading.measurements import Curve
 from lab.prometheus import Series
 from lab.settings import ROOT, LabSettings
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+from tests.browser.conftest import accessible
 
 TIMEOUT = 60_000  # ms; only a broken page takes that long
 START, END = 1_700_000_000, 1_700_000_600
@@ -72,14 +69,6 @@ class Site:
         return f"http://127.0.0.1:{self._port}{path}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def site(monkeypatch, tmp_path) -> Iterator[Site]:
     settings = LabSettings(_env_file=None, lab_run_dir=tmp_path, grafana_port=1)
@@ -90,24 +79,14 @@ def site(monkeypatch, tmp_path) -> Iterator[Site]:
     site.stop()
 
 
-@pytest.fixture
-def trouble() -> list[str]:
-    """What the browser complains of: exceptions, and what the page's policy refuses."""
-    return []
-
-
 @pytest.fixture(params=["light-1400", "dark-390"])
-def page(browser, site, trouble, request) -> Iterator[Page]:
+def page(person, site, request) -> Page:
     scheme, width = request.param.split("-")
-    page = browser.new_page(viewport={"width": int(width), "height": 900}, color_scheme=scheme, timezone_id="UTC")
-    page.set_default_timeout(TIMEOUT)
+    page = person(viewport={"width": int(width), "height": 900}, color_scheme=scheme, timezone_id="UTC")
     expect.set_options(timeout=TIMEOUT)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("console", lambda message: trouble.append(message.text))
     page.goto(site.url("/dashboards/test"))
-    page.wait_for_selector("[data-chart=lag] canvas")
-    yield page
-    page.close()
+    page.locator("[data-chart=lag] canvas").wait_for(timeout=TIMEOUT)
+    return page
 
 
 def test_script_and_server_write_numbers_alike(page):
@@ -123,14 +102,13 @@ def test_script_and_server_write_numbers_alike(page):
     assert wrong == []
 
 
-def test_a_chart_says_in_words_what_it_shows(page, trouble):
+def test_a_chart_says_in_words_what_it_shows(page):
     label = page.get_attribute("[data-chart=lag] .chart-plot", "aria-label")
     assert label.startswith("Lag: ") and label.endswith("injected at 22:15:00")
     expect(page.locator("[data-chart=nothing]")).to_have_text("NothingNo data")
-    assert trouble == []
 
 
-def test_the_keyboard_reaches_every_value(page, trouble):
+def test_the_keyboard_reaches_every_value(page):
     plot = page.locator("[data-chart=lag] .chart-plot")
     plot.focus()
     for key in ("End", "ArrowLeft"):
@@ -140,7 +118,6 @@ def test_the_keyboard_reaches_every_value(page, trouble):
     expect(page.locator("[data-chart=lag] output")).to_contain_text("22:13:20")
     page.keyboard.press("Escape")
     expect(page.locator("[data-chart=lag] .chart-time")).to_have_text("")
-    assert trouble == []
 
 
 def test_new_data_keeps_zoom_and_hidden_lines(page, site):
@@ -160,17 +137,16 @@ def test_new_data_keeps_zoom_and_hidden_lines(page, site):
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_line_that_appears_later_is_drawn_with_the_others(page, site, trouble):
+def test_a_line_that_appears_later_is_drawn_with_the_others(page, site):
     lag = site.content["charts"]["lag"]
     lag["series"] = [lag["series"][0] | {"name": name} for name in ("first", "second")]
     expect(page.locator("[data-chart=lag] .chart-legend button")).to_have_count(2)
     expect(page.locator("[data-chart=lag] canvas")).to_have_count(1)
     page.locator("[data-chart=lag] .u-over").hover()
     expect(page.locator("[data-chart=lag] .chart-time")).not_to_have_text("")
-    assert trouble == []
 
 
-def test_a_page_says_what_is_away_and_goes_on_when_it_is_back(page, site, trouble):
+def test_a_page_says_what_is_away_and_goes_on_when_it_is_back(page, site):
     status = page.locator(".chart-problem")
     expect(status).to_have_text("")
     site.content["problem"] = "Prometheus does not answer"
@@ -181,12 +157,11 @@ def test_a_page_says_what_is_away_and_goes_on_when_it_is_back(page, site, troubl
     expect(status).to_have_text("no data: the console does not answer")
     site.start()
     expect(status).to_have_text("")
-    assert [one for one in trouble if not one.startswith("Failed to load resource")] == []
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "dashboards").glob("*.json")))
-def test_a_dashboard_is_drawn_within_the_page(page, site, trouble, name):
+def test_a_dashboard_is_drawn_within_the_page(page, site, name):
     page.goto(site.url(f"/dashboards/{name}"))
     expect(page.locator(".chart-body:visible")).to_have_count(page.locator("[data-chart]").count())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert trouble == []
+    accessible(page)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import requests
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
-from tests.conftest import Lab, free_ports, private_lab, wait_until
+from tests.conftest import Lab, activated, free_ports, private_lab, wait_until
 
 PROJECT = "sre-lab-test-clone"
 # Both versions of Compose, where both are there.
@@ -33,7 +35,7 @@ class Clone:
             shutil.copy(ROOT / name, folder / name)
         names = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
         self.ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
-        self.environment = {**os.environ, **self.ports, "COMPOSE_PROJECT_NAME": PROJECT}
+        self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": PROJECT}
         self.environment.pop("ENV_FILE", None)
 
     def run(self, *command: str, timeout: float = 600) -> str:
@@ -42,9 +44,25 @@ class Clone:
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
         return done.stdout
 
+    def type(self, command: str) -> str:
+        """What it says, typed word by word; it must succeed."""
+        return self.run(*shlex.split(command))
+
     def compose(self, *arguments: str) -> str:
         """`docker-compose ...`, as the document types it."""
         return self.run(*docker.compose_command(), *arguments)
+
+    def follow(self, command: str, until: str) -> None:
+        """Read what it says until that text, then press Ctrl-C."""
+        with subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                said = next((line for line in process.stdout if until in line), "")
+                process.send_signal(signal.SIGINT)
+                process.wait(30)
+            finally:
+                process.kill()
+        assert until in said, f"{command} ended without it"
 
     def url(self, setting: str, path: str = "") -> str:
         return f"http://localhost:{self.ports[setting]}{path}"
@@ -55,10 +73,10 @@ class Clone:
 
 @pytest.fixture(scope="module")
 def clone(docker_engine, tmp_path_factory) -> Iterator[Clone]:
-    """A clone in which `docker-compose up -d` was typed."""
+    """A clone in which `docker compose up -d` was typed."""
     clone = Clone(tmp_path_factory.mktemp("clone"))
     try:
-        clone.compose("up", "-d")
+        clone.type("docker compose up -d" if docker.compose_command()[0] == "docker" else "docker-compose up -d")
         yield clone
     finally:
         docker.remove_all(PROJECT)
@@ -91,8 +109,7 @@ def test_everything_becomes_healthy(clone):
 
 
 def test_the_system_test_passes(clone):
-    said = clone.run(str(ROOT / ".venv/bin/python"), "scripts/test_system.py", "--producer", clone.url("PRODUCER_PORT"),
-                     "--consumer", clone.url("CONSUMER_PORT"), "--management", clone.url("RABBITMQ_MANAGEMENT_PORT"))
+    said = clone.type("python scripts/test_system.py")
     assert "all checks passed" in said
 
 
@@ -155,14 +172,22 @@ def test_a_killed_broker_comes_back_with_its_messages(clone):
     wait_until(lambda: '"kept"' in clone.compose("exec", "-T", "consumer", "sh", "-c", ledger), what="processing")
 
 
-def test_the_broker_alone_serves_local_development(clone):
+def test_the_older_compose_does_it_all(clone):
+    """The broker alone, for local development; then the rest beside it."""
+    if shutil.which("docker-compose") is None:
+        pytest.skip("not installed: docker-compose")
     clone.compose("down")
     assert docker.containers(PROJECT) == []
-    clone.compose("up", "-d", "rabbitmq")
+    clone.type("docker-compose up -d rabbitmq")
     assert [one["Config"]["Labels"]["com.docker.compose.service"] for one in inspected(clone)] == ["rabbitmq"]
     management = clone.url("RABBITMQ_MANAGEMENT_PORT", "/api/queues")
     queues = wait_until(lambda: _answer(management), what="the management")
     assert "messages" in {queue["name"] for queue in queues}  # the volume outlived `down`
+
+    clone.type("docker-compose up -d")
+    assert len(inspected(clone)) == 10
+    assert "consumer" in clone.type("docker-compose ps")
+    clone.follow("docker-compose logs -f consumer", until="broker connected")
 
 
 def _answer(url: str) -> list | None:

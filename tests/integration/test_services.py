@@ -14,7 +14,7 @@ import requests
 
 from lab.settings import ROOT
 from lab.stack.baseline import Management
-from tests.conftest import free_ports, metric, wait_until
+from tests.conftest import activated, free_ports, metric, wait_until
 
 
 def new_id() -> str:
@@ -319,9 +319,9 @@ def _take(channel, queue: str, message_id: str):
 @pytest.mark.parametrize("service", ["producer", "consumer"])
 def test_app_py_starts_from_its_own_folder(lab, service, tmp_path):
     [port] = free_ports(1)
-    environment = os.environ | {f"{service.upper()}_PORT": str(port), "RABBITMQ_HOST": "localhost",
-                                "RABBITMQ_PORT": str(lab.settings.rabbitmq_port), "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT / "services" / service, env=environment)
+    environment = activated() | {f"{service.upper()}_PORT": str(port), "RABBITMQ_HOST": "localhost",
+                                 "RABBITMQ_PORT": str(lab.settings.rabbitmq_port), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(["python", "app.py"], cwd=ROOT / "services" / service, env=environment)
     try:
         wait_until(lambda: _healthy(f"http://127.0.0.1:{port}/health"), what="health")
     finally:

@@ -137,6 +137,11 @@ class TestTwice:
 
 
 class TestVirtualEnvironment:
+    def test_what_is_pinned_is_installed(self, machine):
+        machine.run()
+        [install] = [call for call in machine.calls("python") if call.startswith("python -m pip install ")]
+        assert install.endswith(" -r requirements.txt")
+
     def test_changed_requirements_are_installed_into_the_same_one(self, machine):
         machine.run()
         (machine.clone / ".venv" / "mine").touch()

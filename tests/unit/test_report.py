@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from lab import slo
 from lab.engine import scenario as scenarios
 from lab.engine.record import Event, Run
 from lab.grading import page, report
-from lab.grading.facts import Facts
+from lab.grading.facts import Breach, Facts
 from lab.grading.incident import Incident
 from lab.grading.ledger import Account
 from lab.grading.measurements import Alert, Curve, Measurements
@@ -36,7 +37,7 @@ def content(*events: Event, notes: str = "it is slow", candidate: str | None = N
     run = Run(1, 1, 7, "graded", 990.0, None, None, "", all_events)
     evidence = {"irregularities": ["the ledger <x> was edited"], "sources": {"commit": f"{COMMIT}-dirty"}}
     grade = Grade((Line("Detection", 10, 10, "seen; and declared"), Line("Hint 1", -5, 0, "taken [red]")), 35.0, 50.0)
-    breach = type("Breach", (), {"first_at": 1020.0, "last_at": 1048.0})
+    breach = Breach(slo.objectives()[0], 1020.0, 1048.0, 0.5)
     made = report.content(scenarios.load(1), run, grade, Facts(1000.0, 1060.0, (breach,), ()), ACCOUNT, measured,
                           evidence, exam)
     return json.loads(json.dumps(made))

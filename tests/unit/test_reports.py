@@ -122,6 +122,14 @@ def test_candidates_are_compared_on_the_same_scenario_and_seed_only(tmp_path, sh
     assert "Eve" in apart and "Eve" not in together
 
 
+def test_a_usual_terminal_is_wide_enough_for_the_list(tmp_path):
+    put(tmp_path, candidate="Ada Lovelace", seed=999999, started_at=1.7e9)
+    console = Console(width=80, record=True)
+    console.print(reports_view.table(reports.summaries(tmp_path)))
+    _head, line = console.export_text().splitlines()
+    assert all(part in line for part in ("999999", "Ada Lovelace", "no pass", "00:11"))
+
+
 def test_more_candidates_than_fit_get_further_tables(tmp_path):
     for number in range(7):
         put(tmp_path, str(number), candidate=f"candidate {number}")
