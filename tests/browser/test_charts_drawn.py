@@ -91,7 +91,8 @@ def page(person, site, request) -> Page:
 
 def test_script_and_server_write_numbers_alike(page):
     # Not exactly between two roundings: there, Python takes the even one.
-    values = [0, *(sign * factor * 10.0 ** power for sign in (1, -1) for factor in (1, 1.2347, 6.0571, 9.9961) for power in range(-8, 13))]
+    values = [0, *(sign * factor * 10.0 ** power for sign in (1, -1) for factor in (1, 1.2347, 6.0571, 9.9961)
+                   for power in range(-8, 13))]
     cases = [(value, units.scale(unit), decimals, units.shown(value, unit, decimals))
              for value in values for unit in UNITS for decimals in (None, 0, 1)]
     wrong = page.evaluate("""async (cases) => {

@@ -3,6 +3,7 @@
 
 const PALETTE = 7; // --chart-series-1 … of charts.css
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]]; // lines differ without colour, too
+const BORDERS = ["solid", "dashed", "dotted", "dashed"]; // the same in the legend
 // Round numbers: of minutes, hours, days and bytes, and of all else.
 const ROUND = { 60: [1, 2, 5, 10, 15, 30], 24: [1, 2, 3, 6, 12], 1024: Array.from({ length: 10 }, (_, power) => 2 ** power) };
 const DECADES = Array.from({ length: 18 }, (_, power) => [1, 2, 5].map((digit) => Number(`${digit}e${power - 9}`))).flat();
@@ -153,7 +154,7 @@ function lines(body) {
     button.title = "Show or hide this line";
     const swatch = add(button, "span", "chart-swatch");
     swatch.style.borderColor = variable(seriesColor(number));
-    swatch.style.borderStyle = chart.stacked || !dash(number).length ? "solid" : number % DASHES.length === 2 ? "dotted" : "dashed";
+    swatch.style.borderStyle = chart.stacked ? "solid" : BORDERS[number % BORDERS.length];
     add(button, "span", "", one.name);
     add(button, "b");
     button.addEventListener("click", () => {
