@@ -132,9 +132,9 @@ def _moment(view: View) -> Moment:
 
 def _marks(dashboard: dict) -> list[charts.Mark]:
     """What happened in the last run, where Grafana would show that too: only when it is over, as it would help."""
-    annotations = dashboard["annotations"]["list"]
-    run = now.records().latest()
-    if run is None or run.state in {"checking", "injected"} or not any(TAG in one.get("target", {}).get("tags", []) for one in annotations):
+    wanted = any(TAG in one.get("target", {}).get("tags", []) for one in dashboard["annotations"]["list"])
+    run = now.records().latest() if wanted else None
+    if run is None or run.state in {"checking", "injected"}:
         return []
     return [{"time": event.time, "name": event.kind} for event in run.events if event.kind in MARKED_EVENTS]
 

@@ -3,6 +3,7 @@
 
 const PALETTE = 7; // --chart-series-1 … of charts.css
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3]]; // lines differ without colour, too
+const BORDERS = ["solid", "dashed", "dotted", "dashed"]; // the same in the legend
 // Round numbers: of minutes, hours, days and bytes, and of all else.
 const ROUND = { 60: [1, 2, 5, 10, 15, 30], 24: [1, 2, 3, 6, 12], 1024: Array.from({ length: 10 }, (_, power) => 2 ** power) };
 const DECADES = Array.from({ length: 18 }, (_, power) => [1, 2, 5].map((digit) => Number(`${digit}e${power - 9}`))).flat();
@@ -99,8 +100,9 @@ function stepColor(steps, value) {
   return steps.filter((step) => step.value === null || value >= step.value).at(-1).color;
 }
 
-function describe(element, chart) {
-  const values = chart.series.map((one) => `${one.name} ${reading(one, last(one))}`);
+/** The chart in words, for who does not see it. */
+function describe(element, chart, wordsOf) {
+  const values = chart.series.map((one) => `${one.name} ${wordsOf(one, last(one))}`.trim());
   const marks = chart.marks.map((mark) => `${mark.name} at ${clock(mark.time)}`);
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", `${chart.title}: ${[...values, ...marks].join(", ")}`);
@@ -113,7 +115,7 @@ function lines(body) {
   const legend = add(body, "ul", "chart-legend");
   const spoken = add(body, "output", "hidden");
   const hidden = new Set();
-  let chart, plot, entries, names, zoom = null;
+  let chart, rows, plot, entries, names, zoom = null;
 
   host.tabIndex = 0;
   host.addEventListener("keydown", (event) => {
@@ -140,7 +142,6 @@ function lines(body) {
   /** The values at the cursor; without one, the last. */
   function readings() {
     const index = plot.cursor.idx;
-    const rows = table(chart);
     entries[0].textContent = index == null ? "" : clock(plot.data[0][index]);
     chart.series.forEach((one, number) => {
       entries[number + 1].lastChild.textContent = reading(one, index == null ? last(one) : rows[number + 1][index]);
@@ -153,7 +154,7 @@ function lines(body) {
     button.title = "Show or hide this line";
     const swatch = add(button, "span", "chart-swatch");
     swatch.style.borderColor = variable(seriesColor(number));
-    swatch.style.borderStyle = chart.stacked || !dash(number).length ? "solid" : number % DASHES.length === 2 ? "dotted" : "dashed";
+    swatch.style.borderStyle = chart.stacked ? "solid" : BORDERS[number % BORDERS.length];
     add(button, "span", "", one.name);
     add(button, "b");
     button.addEventListener("click", () => {
@@ -179,8 +180,9 @@ function lines(body) {
       entries[number + 1].setAttribute("aria-pressed", visible(one));
       if (plot.series[number + 1].show !== visible(one)) plot.setSeries(number + 1, { show: visible(one) });
     });
+    rows = table(chart);
     plot.batch(() => {
-      plot.setData(chart.stacked ? stacked(table(chart), chart.series.map(visible)) : table(chart), false);
+      plot.setData(chart.stacked ? stacked(rows, chart.series.map(visible)) : rows, false);
       plot.setScale("x", range(...(zoom ?? [chart.start, chart.end])));
     });
     readings();
@@ -194,7 +196,7 @@ function lines(body) {
       build();
     }
     fill();
-    describe(host, chart);
+    describe(host, chart, reading);
   };
 }
 
@@ -363,12 +365,8 @@ function states(body) {
       add(item, "span", "chart-block").style.setProperty("--state", variable(state.color));
       add(item, "span", "", state.text);
     }
-    describe(lanes, { ...chart, series: chart.series.map((one) => ({ ...one, name: spell(one, chart), points: [] })) });
+    describe(lanes, chart, (one, value) => chart.states[value]?.text ?? reading(one, value));
   };
-}
-
-function spell(one, chart) {
-  return `${one.name}: ${chart.states[last(one)]?.text ?? reading(one, last(one))}`;
 }
 
 /** Where the value stays the same, without a gap. */
@@ -394,8 +392,8 @@ function stat(body) {
       const row = add(list, "div");
       row.style.color = variable(stepColor(one.steps, last(one)));
       add(row, "dt", "", one.name);
-      add(row, "dd", "", reading(one, last(one)));
-      if (chart.series.length === 1) row.append(spark(one.points, chart));
+      const number = add(row, "dd", "", reading(one, last(one)));
+      if (chart.series.length === 1) number.append(spark(one.points, chart));
     }
   };
 }
