@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
+TIMEOUT = 60_000  # milliseconds; only a broken page takes that long
 PICTURES = os.environ.get("SCREENSHOTS")  # the folder that gets the README's pictures
 
 
@@ -21,6 +22,7 @@ def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Root has no sandbox; the pages are the lab's own.
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -38,7 +40,7 @@ def person(browser: Browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**{"viewport": SIZE, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(TIMEOUT)
         page.on("console", lambda message: message.type in {"error", "warning"} and wrong.append(
             f"{page.url}: {message.text}") if not _is_expected(message.text) else None)
         page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))

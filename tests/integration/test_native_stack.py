@@ -1,6 +1,7 @@
 """The native stack: what its commands promise, and that it can be cleaned after anything."""
 
 import os
+import re
 import socket
 import sys
 
@@ -9,11 +10,12 @@ import pytest
 import requests
 
 from lab import settings as lab_settings
+from lab.console import daemon
 from lab.errors import LabError
 from lab.settings import ROOT
+from lab.stack import marked
 from lab.stack.native import stack as native
 from lab.stack.native.programs import toxiproxy_binary
-from lab.stack import marked
 from tests.conftest import Lab, private_lab, wait_until
 
 
@@ -21,12 +23,17 @@ def processes(lab: Lab) -> list[psutil.Process]:
     return marked.processes(lab.settings.run_dir)
 
 
+def consoles(lab: Lab) -> list[psutil.Process]:
+    return marked.processes(lab.settings.run_dir, daemon.MARK)
+
+
 def test_nothing_is_written_beside_the_run_folder_and_clean_leaves_no_process(tmp_path):
     with private_lab(tmp_path) as lab:
         lab.command("up")
-        assert processes(lab)
+        assert processes(lab) and consoles(lab)
+        assert re.search(r"console +running +healthy", lab.command("ps").stdout)
         lab.command("clean")
-        assert not processes(lab)
+        assert not processes(lab) and not consoles(lab)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["env"]
         lab.command("clean")  # twice is safe
 
@@ -34,7 +41,7 @@ def test_nothing_is_written_beside_the_run_folder_and_clean_leaves_no_process(tm
 def test_after_kill_9_of_everything_clean_and_up_work(tmp_path):
     with private_lab(tmp_path) as lab:
         lab.command("up")
-        for process in processes(lab):
+        for process in [*processes(lab), *consoles(lab)]:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
@@ -42,6 +49,7 @@ def test_after_kill_9_of_everything_clean_and_up_work(tmp_path):
         lab.command("clean")
         assert not processes(lab)
         lab.command("up")
+        assert consoles(lab)
 
 
 def test_after_kill_9_of_the_supervisor_up_takes_over_and_keeps_the_queues(tmp_path):
