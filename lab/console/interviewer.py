@@ -1,6 +1,7 @@
 """The interviewer's view: it asks for the key each time, and keeps neither the key nor what it opens."""
 
 import re
+import secrets
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
 
@@ -19,7 +20,29 @@ MAX_SEED = 2**32 - 1
 # A file without a name: the engine reads the key from its input.
 STANDARD_INPUT = "/dev/stdin"
 
+MAX_FORMS = 1000
+
 blueprint = Blueprint("interviewer", __name__, url_prefix="/interviewer")
+# Forms that were given out and not sent yet, by a word in each.
+_unsent: set[str] = set()
+
+
+@blueprint.before_request
+def take_each_form_once() -> None:
+    """A browser can go back and send a form again, with the key in it: whoever sits there next must not."""
+    if request.method == "POST":
+        try:
+            _unsent.remove(request.form.get("once", ""))
+        except KeyError:
+            raise LabError("this form was sent already: fill it in anew") from None
+
+
+def _once() -> str:
+    if len(_unsent) > MAX_FORMS:
+        _unsent.clear()
+    word = secrets.token_urlsafe(16)
+    _unsent.add(word)
+    return word
 
 
 @blueprint.errorhandler(LabError)
@@ -41,7 +64,7 @@ def _page(**shown) -> str:
     return render_template("interviewer/page.html", run=run, exam_is_on=is_on and run.sealed is not None,
                            other_run_is_on=run is not None and not run.sealed, form=request.form,
                            reports=[] if now.is_exam() else _exam_reports(), minutes=MINUTES, max_seed=MAX_SEED,
-                           tiers=(1, 2, 3), named=named, **shown)
+                           tiers=(1, 2, 3), named=named, once=_once(), **shown)
 
 
 def _exam_reports() -> list[reports.Summary]:

@@ -86,8 +86,9 @@ def _usable_key(path: Path) -> Key:
         click.echo(f"a new key was made: {path}")
     else:
         key = Key.read(path)
-    click.echo(f"public key: {key.public.text}\nThe engine holds the key from now on: take {path} off the "
-               "candidate's machine before you hand it over, and keep it to verify the report.")
+    away = f": take {path} off the candidate's machine before you hand it over, and keep it to verify the report" \
+        if path.is_file() else ""  # the console hands it over by a pipe
+    click.echo(f"public key: {key.public.text}\nThe engine holds the key from now on{away}.")
     return key
 
 

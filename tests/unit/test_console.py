@@ -1,6 +1,7 @@
 """The console without a lab: what it lets in, what it shows in an exam, what it makes of hostile forms."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def get(client: FlaskClient, path: str, **options) -> TestResponse:
 
 def post(client: FlaskClient, path: str, origin: str | None = ADDRESS, **options) -> TestResponse:
     return client.post(path, base_url=ADDRESS, headers={"Origin": origin} if origin else {}, **options)
+
+
+def post_with_key(client: FlaskClient, path: str, **data: str) -> TestResponse:
+    """A form of the interviewer's page, which is good for once."""
+    once = re.search(r'name="once" value="([^"]+)"', get(client, "/interviewer").text)
+    return post(client, path, data={"once": once[1] if once else "", **data})
 
 
 def injected(records: Records, number: int = 2, sealed: bool = False) -> int:
@@ -135,9 +142,17 @@ def test_a_scenario_cannot_be_started_in_an_exam(client, records):
 
 def test_an_exam_is_opened_by_its_own_key_only(client, records, tmp_path):
     injected(records, sealed=True)
-    answer = post(client, "/interviewer/open", data={"key": "A" * 43})
+    answer = post_with_key(client, "/interviewer/open", key="A" * 43)
     assert answer.status_code == 400
     assert "sealed with another key" in answer.text
+
+
+def test_a_form_with_a_key_cannot_be_sent_again(client, records):
+    injected(records, sealed=True)
+    once = re.search(r'name="once" value="([^"]+)"', get(client, "/interviewer").text)[1]
+    form = {"once": once, "key": "A" * 43}
+    assert "another key" in post(client, "/interviewer/open", data=form).text
+    assert "sent already" in post(client, "/interviewer/open", data=form).text
 
 
 # -- forms ----------------------------------------------------------------------------------
@@ -183,10 +198,14 @@ def test_an_answer_that_is_refused_keeps_what_was_typed(client, records):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_forms_are_refused_and_nothing_is_done(client, records, started, text):
     injected(records)
-    forms = [("/run/submit", {"seen": "0", "component": text, "cause": text, "notes": text}), ("/run/hint", {"seen": text}),
-             ("/interviewer/open", {"key": text}), ("/interviewer/verify", {"key": text, "report": text})]
-    for path, data in forms:
-        answer = post(client, path, data=data)
+    answers = {
+        "submit": post(client, "/run/submit", data={"seen": "0", "component": text, "cause": text, "notes": text}),
+        "hint": post(client, "/run/hint", data={"seen": text}),
+        "open": post_with_key(client, "/interviewer/open", key=text),
+        "verify": post_with_key(client, "/interviewer/verify", key=text, report=text),
+        "start": post_with_key(client, "/interviewer/start", key="A" * 43, candidate="Ada", minutes=text),
+        "again": post(client, "/interviewer/open", data={"once": text})}
+    for path, answer in answers.items():
         assert answer.status_code in {303, 400, 413}, path
         assert "<script>alert" not in answer.text
     records.set_state(records.latest().id, "reset")
