@@ -18,6 +18,7 @@ from lab.grading.report import MARKED_EVENTS, named
 from lab.grading.rubric import MAX_FINDINGS, MAX_SUBMISSIONS, RESUBMISSION_COST
 
 MAX_NOTES = 10_000
+MAX_NOTICE = 2000  # it goes by a cookie
 
 blueprint = Blueprint("run", __name__, url_prefix="/run")
 # A double click must not take two hints.
@@ -29,7 +30,7 @@ def refused(error: LabError):
     """What cannot be done now is told on the page itself."""
     if request.method == "GET":
         raise error
-    flash(str(error), "bad")
+    flash(str(error)[:MAX_NOTICE], "bad")
     return redirect(url_for("run.page"), 303)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,13 @@ def test_everything_is_scraped(lab):
     wait_until(lambda: {labels["job"] for labels, up in lab.prometheus.vector("up") if up == 1} == {
         "producer", "consumer", "rabbitmq", "rabbitmq-queues", "toxiproxy", "traffic", "prometheus",
         "alertmanager"}, what="all targets up")
+
+
+def test_the_console_is_served_beside_it_with_its_data(lab):
+    charts = requests.get(f"{lab.settings.console_url}/dashboards/overview/data", timeout=30).json()["charts"]
+    assert any(series["points"] for chart in charts.values() for series in chart["series"])
+    assert requests.get(f"{lab.settings.console_url}/run", timeout=30).ok
+    assert re.search(r"console +running +healthy", lab.command("ps").stdout)
 
 
 def test_scaling_gives_that_many_consumers_each_scraped(lab):
