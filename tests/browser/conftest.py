@@ -81,7 +81,10 @@ def fits_a_phone(page: Page) -> None:
     page.set_viewport_size(SIZE)
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, height: int = SIZE["height"]) -> None:
     """For the README, where pictures are wanted."""
     if PICTURES:
+        size = page.viewport_size
+        page.set_viewport_size({"width": size["width"], "height": height})
         page.screenshot(path=Path(PICTURES) / f"{name}.png")
+        page.set_viewport_size(size)

@@ -178,12 +178,12 @@ def test_a_scenario_is_played_through_the_page(running_lab, console, person):
         assert mark in drawn[0]
     accessible(page)
     fits_a_phone(page)
-    picture(page, "grade")
+    picture(page, "grade", height=1500)
     page.get_by_role("link", name="The report, to print").click()
     expect(page.get_by_role("heading", name=f"Scenario {SCENARIO}")).to_be_visible()
     accessible(page)
     fits_a_phone(page)
-    picture(page, "report")
+    picture(page, "report", height=1500)
     page.goto(console)
     expect(page.get_by_text("last: 95")).to_be_visible()
 
