@@ -49,7 +49,7 @@ class Page:
 
     def stop(self) -> None:
         requests.post(f"{self._url}/stop", timeout=30)
-        wait_until(lambda: self.report()["state"] == "stopped", what="the end of the test")
+        wait_until(lambda: self.report()["state"] in {"ready", "stopped"}, what="the end of the test")
 
     def report(self) -> dict:
         """As it was some two seconds ago at most: Locust keeps it for as long."""
