@@ -1,6 +1,7 @@
 """The users of the page whose messages, or manners, are other than those of the steady traffic."""
 
 import json
+import logging
 import os
 import random
 import time
@@ -17,6 +18,7 @@ BATCH_SECONDS = 1.0
 TRY_SECONDS = 0.02
 # A broker that is frozen answers nothing: then the connection must end by itself.
 BROKER_SECONDS = 5
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # a failure stands in the statistics
 UNREADABLE = b'{"id": "poison", "payload": '
 
 

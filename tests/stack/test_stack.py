@@ -149,13 +149,27 @@ def test_logs_can_be_followed(lab):
         following.communicate()
 
 
-def test_locusts_page_is_served(lab):
-    page = lab.engine("load")
+def test_locusts_page_is_served_and_its_workers_reach_producer_broker_and_ledgers(lab):
+    url = f"http://127.0.0.1:{lab.settings.locust_port}"
+    page = lab.engine("load", "--workers", "2")
     try:
-        wait_until(lambda: "Locust" in page_at(f"http://127.0.0.1:{lab.settings.locust_port}"), what="Locust's page")
+        wait_until(lambda: "Locust" in page_at(url), what="Locust's page")
+        wait_until(lambda: '"worker_count":2' in page_at(f"{url}/worker-count").replace(" ", ""), what="two workers")
+        requests.post(f"{url}/swarm", data={"shape": "poison-mix", "user_count": 10, "spawn_rate": 10}, timeout=10)
+        wait_until(lambda: '"poison-' in acknowledged_by_workers(lab), what="a message that went past the producer")
+        wait_until(lambda: dead_letters(lab), what="a dead letter")
+        requests.post(f"{url}/stop", timeout=30)
+        assert '"load-' in acknowledged_by_workers(lab)
+        lab.command("ledger")
     finally:
         page.kill()
         page.communicate()
+
+
+def acknowledged_by_workers(lab: Lab) -> str:
+    lines = [line for path in lab.stack.ledger_dir().glob("acknowledged-load-*.jsonl")
+             for line in path.read_text().splitlines()]
+    return "".join(line for line in lines if '"acknowledged"' in line)
 
 
 def page_at(url: str) -> str:

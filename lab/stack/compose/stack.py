@@ -157,7 +157,8 @@ class ComposeStack:
     @property
     def _additions(self) -> dict[str, str]:
         """What was added to the variables of docker-compose.yml, by faults and for Locust's page."""
-        return {key: value for service in [*FAULTS, "locust"] for key, value in addition.of(self._settings, service).items()}
+        return {key: value for service in [*FAULTS, "locust"]
+                for key, value in addition.of(self._settings, service).items()}
 
     def _compose(self, *arguments: str, shown: bool = False) -> None:
         docker.compose(*arguments, project=self._project, environment=self._additions, shown=shown)
