@@ -16,6 +16,8 @@ from lab.grading.answers import CAUSES, COMPONENTS
 from lab.settings import ROOT
 
 FOLDER = ROOT / "scenarios"
+# Safe as yaml.SafeLoader, and much faster where libyaml is there: a page loads all scenarios.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Part(BaseModel):
@@ -149,8 +151,8 @@ def load_folder(folder: Path, seed: int = 0) -> Scenario:
             raise LabError(f"{needed} is missing")
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.compose(text)
-        content = yaml.safe_load(text)
+        tree = yaml.compose(text, _Loader)
+        content = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{path} cannot be read as UTF-8 text: {error}") from None
     except yaml.YAMLError as error:
