@@ -16,7 +16,7 @@ from lab.console.app import create_app
 from lab.grading.measurements import Curve
 from lab.prometheus import Series
 from lab.settings import ROOT, LabSettings
-from tests.browser.conftest import accessible
+from tests.browser.conftest import accessible, fits_a_phone
 
 START, END = 1_700_000_000, 1_700_000_600
 UNITS = ["percentunit", "s", "bytes", "Bps", "reqps", "mps", "ops", "none"]
@@ -159,8 +159,10 @@ def test_a_page_says_what_is_away_and_goes_on_when_it_is_back(page, site):
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "dashboards").glob("*.json")))
-def test_a_dashboard_is_drawn_within_the_page(page, site, name):
+def test_a_dashboard_is_drawn_within_the_page(person, site, name):
+    page = person(viewport={"width": 1400, "height": 900})
     page.goto(site.url(f"/dashboards/{name}"))
     expect(page.locator(".chart-body:visible")).to_have_count(page.locator("[data-chart]").count())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    fits_a_phone(page)
     accessible(page)

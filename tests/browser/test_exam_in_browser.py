@@ -88,9 +88,7 @@ def test_an_exam_from_the_interviewers_page_to_the_verified_report(running_lab, 
     candidate.get_by_label("Component").first.select_option(truth.truth.component)
     candidate.get_by_label("Cause").first.select_option(truth.truth.cause)
     candidate.get_by_role("button", name="Submit").click()
-    for command in truth.oracle.commands:
-        if command.split()[0] not in {"detect", "submit"}:
-            running_lab.command(*command.split())
+    candidate.get_by_role("button", name="Grade the run").click()  # nothing is mended, and that is graded
     expect(candidate.get_by_role("link", name="The grade and its evidence")).to_be_visible(timeout=GRADE_MILLISECONDS)
 
     # The report is as it was signed, until somebody edits it.
