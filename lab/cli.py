@@ -597,6 +597,8 @@ def _show_last_grade(settings, records) -> None:
     content = reports.read_grade(settings, run) if run else None
     if content is None:
         raise LabError("there is no grade yet")
+    if "incident" not in content:
+        raise LabError(f"the last grade is of an older version: read {reports.folder(settings, run) / 'report.html'}")
     console.print(report.terminal(content))
     _exit_by(content)
 
