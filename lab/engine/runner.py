@@ -1,5 +1,6 @@
 """Runs scenarios: from a healthy lab to a grade, or on from where a killed engine stopped."""
 
+import fcntl
 import logging
 import time
 
@@ -117,6 +118,17 @@ def _other_run(active: Run) -> LabError:
 
 
 def _bring_up(settings: LabSettings, blind: bool = False) -> None:
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    # Until the lab is up, the record does not know of the run.
+    with (settings.run_dir / "starting.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another run is being started, in another terminal or in the console") from None
+        _bring_up_alone(settings, blind)
+
+
+def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
     daemon.start(settings, view.current().progress)
     stack = stacks.current(settings)
     if blind:
