@@ -1,7 +1,5 @@
 """Former runs: the list, one of them with its evidence, and its report."""
 
-from pathlib import Path
-
 from flask import Blueprint, Response, abort, render_template, send_from_directory
 
 from lab.console import charts, now
@@ -28,8 +26,8 @@ def _rows(group: list[reports.Summary]) -> list[str]:
 
 @blueprint.get("/<name>")
 def one(name: str) -> str:
-    content = _content(name)
-    summary = next(one for one in reports.summaries(now.settings().reports_dir) if one.folder.name == name)
+    summary = _summary(name)
+    content = _content(summary)
     return render_template("results/one.html", content=content, summary=summary, name=name, named=named,
                            charts=range(len(content["curves"])))
 
@@ -37,7 +35,7 @@ def one(name: str) -> str:
 @blueprint.get("/<name>/charts")
 def chart_data(name: str) -> dict:
     """The curves of the run, with what happened in it."""
-    content = _content(name)
+    content = _content(_summary(name))
     run, end = content["run"], content["timeline"][-1]["time"]
     marks = [{"time": event["time"], "name": event["kind"]} for event in content["timeline"]
              if event["kind"] in MARKED_EVENTS]
@@ -51,26 +49,26 @@ def chart_data(name: str) -> dict:
 
 @blueprint.get("/<name>/report.html")
 def report(name: str) -> Response:
-    answer = send_from_directory(_folder(name), "report.html")
+    answer = send_from_directory(_summary(name).folder, "report.html")
     answer.headers["Content-Security-Policy"] = REPORT_POLICY
     return answer
 
 
 @blueprint.get("/<name>/grade.json")
 def raw(name: str) -> Response:
-    return send_from_directory(_folder(name), "grade.json")
+    return send_from_directory(_summary(name).folder, "grade.json")
 
 
-def _folder(name: str) -> Path:
+def _summary(name: str) -> reports.Summary:
     """Of a report that can be read; nothing else is given out."""
     for summary in reports.summaries(now.settings().reports_dir):
         if summary.folder.name == name:
-            return summary.folder
+            return summary
     abort(404, "There is no such report.")
 
 
-def _content(name: str) -> dict:
-    content = reports.read(_folder(name))
+def _content(summary: reports.Summary) -> dict:
+    content = reports.read(summary.folder)
     if "incident" not in content:
         abort(404, "This report is older than the page that would show it; report.html in its folder is all of it.")
     return content

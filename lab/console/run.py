@@ -214,5 +214,5 @@ def _between(run: Run | None) -> dict:
     latest = now.records().latest()
     graded = reports.read_grade(now.settings(), latest) if latest else None
     state = f"{latest.id if latest else 0} {latest.state if latest else ''} {bool(at_work)} {bool(failed)} {bool(graded)}"
-    return {"run": run, "latest": latest, "graded": graded, "at_work": at_work, "failed": failed, "state": state,
+    return {"run": run, "graded": graded, "at_work": at_work, "failed": failed, "state": state,
             "folder": reports.folder(now.settings(), latest).name if graded else None}

@@ -2,8 +2,6 @@
 
 import time
 
-from markupsafe import Markup
-
 from lab.console.markdown import render
 
 
@@ -24,4 +22,4 @@ def duration(seconds: float | None) -> str:
     return f"{minutes:02d}:{seconds:02d}"
 
 
-FILTERS = {"clock": clock, "date": date, "duration": duration, "markdown": lambda text: Markup(render(text))}
+FILTERS = {"clock": clock, "date": date, "duration": duration, "markdown": render}
