@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 Task = TypeVar("Task")
@@ -27,6 +27,16 @@ class Pool(Generic[Task]):
     def submit(self, task: Task) -> None:
         """Have it worked on, as soon as a thread is free."""
         self._tasks.put(task)
+
+    def drop_waiting(self) -> list[Task]:
+        """Remove the tasks that no thread has begun, and return them."""
+        dropped = []
+        while not self._closed:
+            try:
+                dropped.append(self._tasks.get_nowait())
+            except Empty:
+                break
+        return dropped
 
     def close(self) -> None:
         """Begin no further task."""

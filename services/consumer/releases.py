@@ -12,6 +12,8 @@ from services.messaging.schema import Message
 class Release:
     """The current one: every hook as it ought to be."""
 
+    reads_payload = False  # whether `before_processing` needs the message's payload
+
     def refusal(self, message: Message) -> str | None:
         """Why a well-formed message is taken for poison, or None."""
         return None
@@ -42,6 +44,8 @@ class _Collisions(Release):
 
 class _NativeParser(Release):
     """Parses payloads in native code, which some numbers crash."""
+
+    reads_payload = True
 
     def before_processing(self, message: Message) -> None:
         order = message.payload.get("order") if isinstance(message.payload, dict) else None

@@ -7,73 +7,47 @@ wake-up of the loop serves all results that came in since the last.
 
 import functools
 import logging
-import struct
 import threading
 import time
 import uuid
 from collections import deque
 from itertools import takewhile
-from typing import NamedTuple
 
 import pika
 from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
-from pika.data import encode_value
-from pika.exceptions import UnsupportedAMQPFieldException
 from pydantic import ValidationError
 
 from services.messaging import connection, topology
+from services.messaging.closing import unless_closing
 from services.messaging.coalescing import Coalescing
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.metrics import from_zero
+from services.messaging.properties import onward, short
 from services.messaging.schema import (
     ATTEMPT,
     DEAD_LETTER_ERROR,
     DEAD_LETTER_REASON,
-    PUBLISHED_AT_MS,
-    PUBLISHED_BY,
     Message,
     is_undecodable,
     problems,
 )
 
 from . import metrics
+from .delivery import Delivery
 from .handler import process
 from .ledger import Ledger
 from .pool import Pool
 from .releases import release
 from .retry import RetryPolicy
 from .settings import ConsumerSettings
+from .tasks import Task, Tasks
 
 log = logging.getLogger(__name__)
 
 REPUBLISH_DELAY_SECONDS = 1.0
 CONFIRM_POLL_SECONDS = 0.05
-
-
-class Delivery(NamedTuple):
-    """One message as the broker delivered it on one channel."""
-
-    channel: Channel
-    tag: int
-    redelivered: bool
-    properties: pika.BasicProperties
-    body: bytes
-
-    @property
-    def message_id(self) -> str:
-        return self.properties.message_id
-
-    @property
-    def attempt(self) -> int:
-        attempt = self.properties.headers.get(ATTEMPT)
-        return attempt if isinstance(attempt, int) and attempt >= 1 else 1
-
-    @property
-    def published_at(self) -> float | None:
-        """Unix time in seconds of the first publish, where the publisher told it."""
-        milliseconds = self.properties.headers.get(PUBLISHED_AT_MS)
-        return milliseconds / 1000 if isinstance(milliseconds, int) else self.properties.timestamp
+MAX_ERROR_CHARACTERS = 1000
 
 
 class _Connection(Coalescing, SelectConnection):
@@ -89,7 +63,8 @@ class Worker:
         self._policy = RetryPolicy(settings.max_attempts, settings.retry_base_delay)
         self._ledger = Ledger(settings.ledger_dir, settings.consumer_name)
         self._pool = Pool(settings.consumer_concurrency, self._work)
-        self._finished: deque[tuple[Delivery, Exception | None]] = deque()
+        self._tasks = Tasks()
+        self._finished: deque[tuple[Task, Exception | None]] = deque()
         self._wake_up_pending = False
         self._channel: Channel | None = None
         self._confirmed: ConfirmedChannel | None = None
@@ -125,43 +100,67 @@ class Worker:
 
     # -- on the event loop ------------------------------------------------------------------
 
+    @unless_closing
     def _consume(self, channel: Channel) -> None:
         if self._stopping:
             return
         self._channel = channel
         self._confirmed = ConfirmedChannel(channel)
         channel.add_on_cancel_callback(lambda _frame: self._cancelled(channel))
-        channel.basic_qos(prefetch_count=self._settings.consumer_prefetch, callback=lambda _frame:
-                          channel.basic_consume(topology.QUEUE, self._on_delivery))
+        start = unless_closing(lambda _frame: channel.basic_consume(topology.QUEUE, self._on_delivery))
+        channel.basic_qos(prefetch_count=self._settings.consumer_prefetch, callback=start)
 
+    @unless_closing
     def _cancelled(self, channel: Channel) -> None:
         # The queue was deleted or its leader moved: a fresh connection declares it again.
         log.error("consumer cancelled by broker")
         channel.connection.close(reply_text="consumer was cancelled")
 
     def _forget_channel(self) -> None:
-        # The broker delivers everything unacked again, to whoever consumes.
+        # The broker delivers everything unacked again, to any consumer: what has not begun need not begin here.
         self._channel = self._confirmed = None
         self._in_flight.clear()
+        for task in self._pool.drop_waiting():
+            self._tasks.end(task)
 
     def _on_delivery(self, channel: Channel, method, properties: pika.BasicProperties, body: bytes) -> None:
-        properties.headers = properties.headers or {}
-        delivery = Delivery(channel, method.delivery_tag, method.redelivered, properties, body)
+        message_id = short(properties.message_id or f"unknown-{uuid.uuid4()}")
+        delivery = Delivery(channel, method.delivery_tag, method.redelivered, message_id, properties, body)
         self._in_flight[delivery.tag] = None
-        if method.redelivered:
+        if delivery.redelivered:
             metrics.REDELIVERED.inc()
         try:
-            message = Message.model_validate_json(body)
+            self._take(delivery)
+        except Exception as error:  # one message must not cost its neighbours the connection
+            log.exception("delivery failed", extra={"message_id": message_id})
+            bare = delivery._replace(properties=pika.BasicProperties(message_id=message_id))
+            self._reject_poison(bare, "unprocessable", repr(error))
+
+    def _take(self, delivery: Delivery) -> None:
+        try:
+            message = Message.model_validate_json(delivery.body)
         except ValidationError as error:
-            properties.message_id = properties.message_id or f"unknown-{uuid.uuid4()}"
             details = "; ".join(f"{path}: {text}" for path, text in problems(error).items())
             self._reject_poison(delivery, "undecodable" if is_undecodable(error) else "invalid", details)
-        else:
-            properties.message_id = message.id
-            if refusal := self._release.refusal(message):
-                self._reject_poison(delivery, "invalid", refusal)
-            elif not self._stopping:  # else it goes back when the connection closes
-                self._pool.submit((delivery, message))
+            return
+        delivery = delivery._replace(message_id=message.id)
+        if refusal := self._release.refusal(message):
+            self._reject_poison(delivery, "invalid", refusal)
+        elif not self._stopping:  # else it goes back when the connection closes
+            if not self._release.reads_payload:
+                message.payload = None  # parsed, it can take twenty times its size; a whole prefetch waits here
+            self._process(Task(delivery, message))
+
+    def _process(self, task: Task) -> None:
+        if task.delivery.redelivered:
+            if self._tasks.was_processed(task):
+                log.info("already processed", extra={"message_id": task.message.id})
+                self._ack([task.delivery])
+                return
+            if self._tasks.take_over(task):
+                return
+        self._tasks.begin(task)
+        self._pool.submit(task)
 
     def _reject_poison(self, delivery: Delivery, reason: str, details: str) -> None:
         metrics.PROCESSING_ERRORS.labels(reason).inc()
@@ -172,14 +171,16 @@ class Worker:
         self._wake_up_pending = False
         done = []
         while self._finished:
-            delivery, error = self._finished.popleft()
+            task, error = self._finished.popleft()
+            self._tasks.end(task)
             if error is None:
-                done.append(delivery)
-            else:
-                self._retry_or_dead_letter(delivery, error)
-        self._ledger.append("processed", [delivery.message_id for delivery in done],
-                            {delivery.message_id for delivery in done if delivery.redelivered})
-        self._count_successes(done)
+                done.append(task)
+            elif task.delivery.channel is self._channel:  # else the broker delivers it again
+                self._retry_or_dead_letter(task.delivery, error)
+        deliveries = [task.delivery for task in done]
+        self._ledger.append("processed", [delivery.message_id for delivery in deliveries],
+                            {delivery.message_id for delivery in deliveries if delivery.redelivered})
+        self._count_successes(deliveries)
         self._settle(done)
 
     def _count_successes(self, done: list[Delivery]) -> None:
@@ -189,9 +190,9 @@ class Worker:
         metrics.CONSUMED.inc(len(done))
         metrics.LAST_SUCCESS.set(now)
         for delivery in done:
-            age, published_at = None, delivery.published_at
+            age, published_at = None, delivery.published_at(now)
             if published_at is not None:
-                age = max(0.0, now - published_at)
+                age = now - published_at
                 metrics.END_TO_END_SECONDS.observe(age)
                 self._watermark = max(self._watermark, published_at)
             log.info("message processed", extra={
@@ -210,26 +211,20 @@ class Worker:
         self._republish(delivery, "", topology.retry_queue(delay_ms), {ATTEMPT: delivery.attempt + 1})
 
     def _dead_letter(self, delivery: Delivery, reason: str, error: str) -> None:
+        error = error[:MAX_ERROR_CHARACTERS]
         log.error("message dead-lettered", extra={
             "message_id": delivery.message_id, "attempt": delivery.attempt, "reason": reason,
             "error": error, "app_id": delivery.properties.app_id, "user_id": delivery.properties.user_id})
         metrics.DEAD_LETTERED.labels(reason).inc()
         self._ledger.append("dead-lettered", [delivery.message_id])
-        self._republish(delivery, topology.DEAD_LETTER_EXCHANGE, topology.QUEUE,
-                        {DEAD_LETTER_REASON: reason, DEAD_LETTER_ERROR: error[:1000]})
+        self._republish(delivery, topology.DEAD_LETTER_EXCHANGE, topology.DEAD_LETTER_QUEUE,
+                        {DEAD_LETTER_REASON: reason, DEAD_LETTER_ERROR: error})
 
-    def _republish(self, delivery: Delivery, exchange: str, routing_key: str, headers: dict) -> None:
-        """Publish the message elsewhere; only when the broker confirmed that, ack the original."""
+    @unless_closing
+    def _republish(self, delivery: Delivery, exchange: str, queue: str, headers: dict) -> None:
+        """Publish a copy for `queue`; only when the broker has confirmed it, ack the original."""
         if delivery.channel is not self._channel:
             return  # its channel is gone: the broker delivers it again
-        properties = delivery.properties
-        properties.headers = {name: _writable(value) for name, value in properties.headers.items()} | headers
-        if properties.user_id:
-            # The broker accepts only our own name there; whose message it was must stay known.
-            # https://www.rabbitmq.com/docs/validated-user-id
-            properties.headers[PUBLISHED_BY], properties.user_id = properties.user_id, None
-        properties.expiration = None  # the publisher's TTL must not shorten the life of a dead letter
-        properties.delivery_mode = pika.DeliveryMode.Persistent.value
 
         def on_outcome(outcome: Outcome) -> None:
             if outcome is Outcome.CONFIRMED:
@@ -237,17 +232,26 @@ class Worker:
             elif outcome is not Outcome.UNKNOWN:
                 log.error("republish refused, will try again", extra={
                     "message_id": delivery.message_id, "attempt": delivery.attempt, "outcome": outcome.value,
-                    "exchange": exchange, "routing_key": routing_key})
+                    "exchange": exchange, "queue": queue})
+                if outcome is Outcome.UNROUTABLE:
+                    self._link.restore(queue)
                 self._link.ioloop.call_later(REPUBLISH_DELAY_SECONDS, functools.partial(
-                    self._republish, delivery, exchange, routing_key, headers))
+                    self._republish, delivery, exchange, queue, headers))
 
-        self._confirmed.publish(exchange, routing_key, delivery.body, properties, on_outcome)
+        # Half a frame for the original's headers: the properties must fit one frame, and the broker and a replay add some.
+        properties = onward(delivery.properties, headers, room=delivery.channel.connection.params.frame_max // 2)
+        properties.message_id = delivery.message_id
+        self._confirmed.publish(exchange, queue, delivery.body, properties, on_outcome)
 
-    def _settle(self, done: list[Delivery]) -> None:
-        """Tell the broker of what was processed."""
-        given_back = [delivery for delivery in done if self._release.gives_back(delivery.message_id)]
-        self._ack([delivery for delivery in done if delivery not in given_back] if given_back else done)
-        for delivery in given_back:
+    def _settle(self, done: list[Task]) -> None:
+        """Ack what was processed; a defective release gives some of it back."""
+        given_back = [task for task in done if self._release.gives_back(task.message.id)]
+        if given_back:
+            done = [task for task in done if task not in given_back]
+        for task in done:
+            self._tasks.remember(task)
+        self._ack([task.delivery for task in done])
+        for delivery in (task.delivery for task in given_back):
             if delivery.channel is self._channel and self._channel.is_open:
                 self._channel.basic_nack(delivery.tag, requeue=True)
                 del self._in_flight[delivery.tag]
@@ -296,27 +300,17 @@ class Worker:
 
     # -- in a thread of the pool ------------------------------------------------------------
 
-    def _work(self, task: tuple[Delivery, Message]) -> None:
-        delivery, message = task
+    def _work(self, task: Task) -> None:
         error = None
         started = time.perf_counter()
         try:
-            self._release.before_processing(message)
-            process(message, self._settings)
+            self._release.before_processing(task.message)
+            process(task.message, self._settings)
         except Exception as failure:  # whatever it is, the message must be retried
             error = failure
             metrics.PROCESSING_ERRORS.labels("handler").inc()
         metrics.PROCESSING_SECONDS.observe(time.perf_counter() - started)
-        self._finished.append((delivery, error))
+        self._finished.append((task, error))
         if not self._wake_up_pending:
             self._wake_up_pending = True
             self._link.ioloop.add_callback_threadsafe(self._drain_finished)
-
-
-def _writable(value):
-    """The value of a header, as text where pika can read but not write it: a double beyond 32 bits, say."""
-    try:
-        encode_value([], value)
-    except (struct.error, UnsupportedAMQPFieldException):
-        return str(value)
-    return value

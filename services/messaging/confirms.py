@@ -1,10 +1,12 @@
-"""Publisher confirms: what became of each published message, told once per message."""
+"""Publisher confirms: the outcome of each publish, reported once."""
 
 from collections.abc import Callable
 from enum import StrEnum
 
 from pika import BasicProperties, spec
 from pika.channel import Channel
+
+from .schema import PUBLISH_TAG
 
 
 class Outcome(StrEnum):
@@ -20,14 +22,16 @@ class ConfirmedChannel:
     Matches the broker's acks, nacks and returns to the publishes that caused them.
     The broker sends basic.return before the ack of an unroutable mandatory message:
     https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed
+    A return has no delivery tag, so each message carries its own in the header PUBLISH_TAG:
+    ids do not identify a publish, as clients retry with the same id.
     """
 
     def __init__(self, channel: Channel):
         self._channel = channel
         self._next_tag = 1  # delivery tags count from 1 in confirm mode
-        self._outstanding: dict[int, tuple[str, int, Callable[[Outcome], None]]] = {}
+        self._outstanding: dict[int, tuple[int, Callable[[Outcome], None]]] = {}
         self._bytes_in_flight = 0
-        self._returned: set[str] = set()
+        self._returned: set[int] = set()
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_close)
         channel.confirm_delivery(self._on_confirm)
@@ -46,16 +50,17 @@ class ConfirmedChannel:
                 properties: BasicProperties, on_outcome: Callable[[Outcome], None]) -> None:
         """Publish with `mandatory`; `on_outcome` is called exactly once, later.
 
-        `properties.message_id` must be set: a returned message is known by it.
-        Raises pika's ChannelWrongStateError when the channel is closed.
+        Raises one of NOT_OPEN when the channel is closed or closing; then nothing was sent and
+        `on_outcome` is not called.
         """
+        properties.headers = {**(properties.headers or {}), PUBLISH_TAG: self._next_tag}
         self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
-        self._outstanding[self._next_tag] = (properties.message_id, len(body), on_outcome)
+        self._outstanding[self._next_tag] = (len(body), on_outcome)
         self._bytes_in_flight += len(body)
         self._next_tag += 1
 
     def _on_return(self, _channel, _method, properties: BasicProperties, _body) -> None:
-        self._returned.add(properties.message_id)
+        self._returned.add(properties.headers[PUBLISH_TAG])
 
     def _on_confirm(self, frame) -> None:
         confirm = frame.method
@@ -68,15 +73,15 @@ class ConfirmedChannel:
             self._settle(tag, outcome)
 
     def _settle(self, tag: int, outcome: Outcome) -> None:
-        message_id, size, on_outcome = self._outstanding.pop(tag)
+        size, on_outcome = self._outstanding.pop(tag)
         self._bytes_in_flight -= size
-        if message_id in self._returned:
-            self._returned.discard(message_id)
+        if tag in self._returned:
+            self._returned.discard(tag)
             outcome = Outcome.UNROUTABLE
         on_outcome(outcome)
 
     def _on_close(self, _channel, _reason) -> None:
         outstanding, self._outstanding = self._outstanding, {}
         self._bytes_in_flight = 0
-        for _message_id, _size, on_outcome in outstanding.values():
+        for _size, on_outcome in outstanding.values():
             on_outcome(Outcome.UNKNOWN)

@@ -11,7 +11,8 @@ from pika import exceptions
 from pika.adapters.base_connection import BaseConnection
 from pika.channel import Channel
 
-from . import metrics, topology
+from . import metrics, properties, topology  # noqa: F401  (importing `properties` installs its reader)
+from .closing import unless_closing
 from .settings import BrokerSettings
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Link:
         self._connection: BaseConnection | None = None
         self._failures = 0
         self._ready_since: float | None = None  # monotonic seconds; None while nothing can work
+        self._restoring: set[str] = set()
         self._stopping = False
         self._on_stopped: Callable[[], None] = lambda: None
         self._blocked_at = 0.0  # monotonic seconds up to which a block is counted
@@ -122,15 +124,27 @@ class Link:
         if not self._connection.is_closing:
             self._connection.close()
 
+    def restore(self, queue: str) -> None:
+        """Declare a queue that somebody deleted; does nothing while that is under way already."""
+        if queue in self._restoring or not self._connection.is_open:
+            return
+        self._restoring.add(queue)
+        log.warning("checks whether a queue is missing", extra={"queue": queue})
+        self._connection.channel(on_open_callback=lambda channel: topology.restore(
+            channel, queue, self._retry_delays_ms, on_done=lambda: self._restoring.discard(queue)))
+
+    @unless_closing
     def _opened(self, connection: BaseConnection) -> None:
         connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
         connection.channel(on_open_callback=self._declare)
 
+    @unless_closing
     def _declare(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._channel_closed)
         topology.declare(channel, self._retry_delays_ms, lambda: self._become_ready(channel))
 
+    @unless_closing
     def _become_ready(self, channel: Channel) -> None:
         self._ready_since, self.last_error = time.monotonic(), None
         metrics.CONNECTIONS_OPEN.set(1)
@@ -149,6 +163,7 @@ class Link:
         self.ioloop.call_later(PROBE_INTERVAL_SECONDS, functools.partial(
             self._count_bytes, connection, connection.bytes_sent, connection.bytes_received))
 
+    @unless_closing
     def _channel_closed(self, channel: Channel, reason: Exception) -> None:
         # A channel that the broker closed (a wrong declaration, say) is of no use: start afresh.
         if not self._stopping and channel.connection.is_open:
@@ -158,6 +173,7 @@ class Link:
 
     def _closed(self, _connection: BaseConnection, error: BaseException) -> None:
         ready_since, self._ready_since = self._ready_since, None
+        self._restoring.clear()
         self._set_blocked(False)
         metrics.CONNECTIONS_OPEN.set(0)
         if ready_since is not None:

@@ -16,6 +16,8 @@ ATTEMPT = "x-attempt"  # 1 for the first delivery, counted up by retries
 PUBLISHED_BY = "x-published-by"  # the broker user that a message was published by, where it said so
 DEAD_LETTER_REASON = "x-dead-letter-reason"
 DEAD_LETTER_ERROR = "x-dead-letter-error"
+PUBLISH_TAG = "x-publish-tag"  # the number of a publish on its channel: a returned message is known by it
+OMITTED_HEADERS = "x-omitted-headers"  # names of headers that a copy lacks because they did not fit
 
 
 def _fits_amqp(value: str) -> str:
@@ -66,12 +68,17 @@ class Message(BaseModel):
 
 def is_undecodable(error: ValidationError) -> bool:
     """Whether the text was no JSON at all, rather than JSON of another shape."""
-    return error.errors()[0]["type"] == "json_invalid"
+    return error.error_count() == 1 and _details(error)[0]["type"] == "json_invalid"
 
 
 def problems(error: ValidationError) -> dict[str, str]:
     """What is wrong with which field, for people: {"messages[3].id": "Field required"}."""
-    return {_path(problem["loc"]): problem["msg"].removeprefix("Value error, ") for problem in error.errors()}
+    return {_path(problem["loc"]): problem["msg"].removeprefix("Value error, ") for problem in _details(error)}
+
+
+def _details(error: ValidationError) -> list:
+    # Without what is not used here: a body can have a hundred thousand wrong fields.
+    return error.errors(include_url=False, include_context=False, include_input=False)
 
 
 def _path(location: tuple) -> str:

@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterable
 
 from pika.channel import Channel
 
+from .closing import unless_closing
+
 EXCHANGE = "messages"
 QUEUE = "messages"
 DEAD_LETTER_EXCHANGE = "messages.dlx"
 DEAD_LETTER_QUEUE = "messages.dlq"
 
 _QUORUM = {"x-queue-type": "quorum"}
+_NOT_FOUND = 404
+
+Step = Callable[[Callable], None]
 
 
 def retry_queue(delay_ms: int) -> str:
@@ -25,28 +30,53 @@ def retry_queue(delay_ms: int) -> str:
 
 def declare(channel: Channel, retry_delays_ms: Iterable[int], on_done: Callable[[], None]) -> None:
     """Declare everything on `channel`, one step after the other, then call `on_done`."""
-    steps = [
-        lambda then: channel.exchange_declare(EXCHANGE, "direct", durable=True, callback=then),
-        lambda then: channel.queue_declare(QUEUE, durable=True, arguments=_QUORUM, callback=then),
-        lambda then: channel.queue_bind(QUEUE, EXCHANGE, QUEUE, callback=then),
-        lambda then: channel.exchange_declare(
-            DEAD_LETTER_EXCHANGE, "fanout", durable=True, callback=then),
-        lambda then: channel.queue_declare(
-            DEAD_LETTER_QUEUE, durable=True, arguments=_QUORUM, callback=then),
-        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, callback=then),
-        *(_retry_step(channel, delay) for delay in retry_delays_ms),
-    ]
+    steps = [*_main(channel), *_dead_letters(channel)]
+    for delay in retry_delays_ms:
+        steps += _retry(channel, delay)
+    _take(steps, on_done)
 
-    def next_step(_frame=None):
-        if steps:
-            steps.pop(0)(next_step)
+
+def restore(channel: Channel, queue: str, retry_delays_ms: Iterable[int], on_done: Callable[[], None]) -> None:
+    """Declare a queue that copies are published to, if it is missing; then call `on_done`.
+
+    A queue that exists is left as its operator has it, bindings included. Uses up `channel`.
+    """
+    retries = {retry_queue(delay): delay for delay in retry_delays_ms}
+
+    @unless_closing
+    def missing(other: Channel) -> None:
+        steps = _retry(other, retries[queue]) if queue in retries else _dead_letters(other)
+        other.add_on_close_callback(lambda *_: on_done())
+        _take(steps, other.close)
+
+    @unless_closing
+    def closed(_channel: Channel, reason: Exception) -> None:
+        if getattr(reason, "reply_code", None) == _NOT_FOUND:
+            channel.connection.channel(on_open_callback=missing)
         else:
             on_done()
 
-    next_step()
+    channel.add_on_close_callback(closed)
+    channel.queue_declare(queue, passive=True, callback=lambda _frame: channel.close())
 
 
-def _retry_step(channel: Channel, delay_ms: int) -> Callable:
+def _main(channel: Channel) -> list[Step]:
+    return [
+        lambda then: channel.exchange_declare(EXCHANGE, "direct", durable=True, callback=then),
+        lambda then: channel.queue_declare(QUEUE, durable=True, arguments=_QUORUM, callback=then),
+        lambda then: channel.queue_bind(QUEUE, EXCHANGE, QUEUE, callback=then),
+    ]
+
+
+def _dead_letters(channel: Channel) -> list[Step]:
+    return [
+        lambda then: channel.exchange_declare(DEAD_LETTER_EXCHANGE, "fanout", durable=True, callback=then),
+        lambda then: channel.queue_declare(DEAD_LETTER_QUEUE, durable=True, arguments=_QUORUM, callback=then),
+        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, callback=then),
+    ]
+
+
+def _retry(channel: Channel, delay_ms: int) -> list[Step]:
     arguments = _QUORUM | {
         "x-message-ttl": delay_ms,
         "x-dead-letter-exchange": EXCHANGE,
@@ -56,5 +86,16 @@ def _retry_step(channel: Channel, delay_ms: int) -> Callable:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-    return lambda then: channel.queue_declare(
-        retry_queue(delay_ms), durable=True, arguments=arguments, callback=then)
+    return [lambda then: channel.queue_declare(
+        retry_queue(delay_ms), durable=True, arguments=arguments, callback=then)]
+
+
+def _take(steps: list[Step], on_done: Callable[[], None]) -> None:
+    @unless_closing
+    def next_step(_frame=None) -> None:
+        if steps:
+            steps.pop(0)(next_step)
+        else:
+            on_done()
+
+    next_step()

@@ -13,8 +13,9 @@ from gevent.event import Event
 from pika.adapters.gevent_connection import GeventConnection
 
 from services.messaging import connection, topology
+from services.messaging.closing import NOT_OPEN
 from services.messaging.coalescing import Coalescing
-from services.messaging.confirms import ConfirmedChannel, Outcome
+from services.messaging.confirms import ConfirmedChannel
 from services.messaging.metrics import from_zero
 from services.messaging.schema import PUBLISHED_AT_MS
 
@@ -81,7 +82,7 @@ class Publisher:
         return self._channel.bytes_in_flight if self._channel else 0
 
     def publish(self, messages: list[Outgoing]) -> list[Result]:
-        """Publish all, wait for the confirms at most `confirm_timeout` seconds, tell each one's result."""
+        """Publish all, wait for the confirms at most `confirm_timeout` seconds; return each one's result."""
         refusal = self._refusal(len(messages))
         results = [refusal] * len(messages) if refusal else self._publish_and_wait(messages)
         metrics.PRODUCED.inc(results.count(Result.CONFIRMED))
@@ -108,17 +109,19 @@ class Publisher:
         all_answered = Event()
         channel, started = self._channel, time.monotonic()
 
-        def settle(index: int, outcome: Outcome) -> None:
+        def settle(index: int, result: Result) -> None:
             nonlocal pending
-            results[index] = Result(outcome.value)
+            results[index] = result
             pending -= 1
             if not pending:
                 all_answered.set()
 
         for index, message in enumerate(messages):
-            channel.publish(
-                topology.EXCHANGE, topology.QUEUE, message.body,
-                _properties(message.id), lambda outcome, index=index: settle(index, outcome))
+            try:
+                channel.publish(topology.EXCHANGE, topology.QUEUE, message.body, _properties(message.id),
+                                lambda outcome, index=index: settle(index, Result(outcome.value)))
+            except NOT_OPEN:
+                settle(index, Result.UNAVAILABLE)
         metrics.IN_FLIGHT.set(channel.in_flight)
         if all_answered.wait(self._settings.confirm_timeout):
             metrics.CONFIRM_SECONDS.observe(time.monotonic() - started)

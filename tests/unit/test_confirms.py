@@ -17,6 +17,7 @@ class FakeChannel:
     def __init__(self):
         self.is_open = True
         self.mandatory = []
+        self.published: list[BasicProperties] = []
 
     def add_on_return_callback(self, callback):
         self._on_return = callback
@@ -27,10 +28,11 @@ class FakeChannel:
     def confirm_delivery(self, callback):
         self._on_confirm = callback
 
-    def basic_publish(self, _exchange, _routing_key, _body, _properties, mandatory):
+    def basic_publish(self, _exchange, _routing_key, _body, properties, mandatory):
         if not self.is_open:
             raise ChannelWrongStateError("Channel is closed.")
         self.mandatory.append(mandatory)
+        self.published.append(properties)
 
     def ack(self, tag: int, multiple: bool = False):
         self._on_confirm(frame.Method(1, spec.Basic.Ack(tag, multiple)))
@@ -38,8 +40,9 @@ class FakeChannel:
     def nack(self, tag: int, multiple: bool = False):
         self._on_confirm(frame.Method(1, spec.Basic.Nack(tag, multiple)))
 
-    def give_back(self, message_id: str):
-        self._on_return(self, spec.Basic.Return(312, "NO_ROUTE"), BasicProperties(message_id=message_id), b"")
+    def give_back(self, tag: int):
+        sent = b"".join(self.published[tag - 1].encode())
+        self._on_return(self, spec.Basic.Return(312, "NO_ROUTE"), BasicProperties().decode(sent), b"")
 
     def close(self):
         self.is_open = False
@@ -104,23 +107,36 @@ def test_a_nack_refuses_one_or_many(channel, publisher):
 
 
 def test_a_return_before_the_ack_means_unroutable(channel, publisher):
-    channel.give_back("b")
+    channel.give_back(2)
     assert publisher.outcomes["b"] == []
     channel.ack(3, multiple=True)
     assert publisher.outcomes == {"a": [CONFIRMED], "b": [UNROUTABLE], "c": [CONFIRMED]}
 
 
 def test_a_return_says_nothing_about_a_later_publish_with_the_same_id(channel, publisher):
-    channel.give_back("a")
+    channel.give_back(1)
     channel.ack(1)
     publisher.publish("a")
     channel.ack(4)
     assert publisher.outcomes["a"] == [UNROUTABLE, CONFIRMED]
 
 
+def test_two_returns_under_one_id_and_one_multiple_ack_are_two_unroutable(channel, publisher):
+    publisher.publish("same", "same", "same")
+    channel.give_back(4)
+    channel.give_back(6)
+    channel.ack(6, multiple=True)
+    assert publisher.outcomes["same"] == [UNROUTABLE, CONFIRMED, UNROUTABLE]
+
+
+def test_a_publish_keeps_the_headers_it_was_given(channel, publisher):
+    publisher.confirmed.publish("exchange", "key", b"body", BasicProperties(headers={"mine": 1}), lambda _outcome: None)
+    assert channel.published[-1].headers == {"mine": 1, "x-publish-tag": 4}
+
+
 def test_a_close_leaves_unknown_what_is_not_settled(channel, publisher):
     channel.ack(1)
-    channel.give_back("b")
+    channel.give_back(2)
     channel.close()
     assert publisher.outcomes == {"a": [CONFIRMED], "b": [UNKNOWN], "c": [UNKNOWN]}
     assert publisher.confirmed.in_flight == 0
