@@ -11,25 +11,14 @@ from hypothesis import strategies as st
 from pika import BasicProperties, spec
 
 from services.messaging.properties import MAX_DEPTH, onward, short
+from tests.amqp import block, entry, headers, nested_tables, short_string
 
 ROOM = 65536
 
 
-def short_string(content: bytes) -> bytes:
-    return bytes([len(content)]) + content
-
-
-def block(content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + content
-
-
-def entry(name: bytes, value: bytes) -> bytes:
-    return short_string(name) + value
-
-
 def with_headers(*entries: bytes) -> BasicProperties:
     """Properties as they are read when these entries arrive."""
-    return read(struct.pack(">H", BasicProperties.FLAG_HEADERS) + block(b"".join(entries)))
+    return read(headers(*entries))
 
 
 def read(encoded: bytes) -> BasicProperties:
@@ -78,10 +67,7 @@ def test_texts_that_are_not_utf8_are_read_with_escapes():
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 5_000])
 def test_deep_nesting_ends_in_bytes(depth):
-    value = b"V"
-    for _ in range(depth):
-        value = b"F" + block(entry(b"d", value))
-    properties = with_headers(entry(b"deep", value), entry(b"next", b"t\x01"))
+    properties = with_headers(entry(b"deep", nested_tables(depth)), entry(b"next", b"t\x01"))
     assert properties.headers["next"] is True
     inner = properties.headers["deep"]
     while isinstance(inner, dict):
