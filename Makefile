@@ -111,8 +111,8 @@ exam: ## examine CANDIDATE='Ada Lovelace', blind: MINUTES=45, SEED, TIER=1 to 3,
 	@$(LAB) exam start $(call option,candidate,CANDIDATE) $(call option,minutes,MINUTES) $(call option,seed,SEED) \
 		$(call option,tier,TIER) $(call option,key,KEY)
 
-campaign: ## break the system at random, RUNS times from SEED on; check that nothing is lost
-	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED)
+campaign: ## break the system at random, RUNS times from SEED on; HOSTILE=1 sends hostile messages only
+	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED) $(if $(HOSTILE),--only-hostile)
 
 test: ## run all tests; they need the programs of the native stack
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 3

@@ -483,13 +483,14 @@ def ledger(settings, stack, minutes) -> None:
 @main.command()
 @click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the first run; each further one adds 1.")
+@click.option("--only-hostile", is_flag=True, help="Hostile messages are the only disturbance; their effect is measured.")
 @with_stack
-def campaign(settings, stack, runs, seed) -> None:
+def campaign(settings, stack, runs, seed, only_hostile) -> None:
     """Break the system at random, again and again, and check that nothing acknowledged is lost."""
     results = []
     path = settings.reports_dir / "campaign.md"
     path.parent.mkdir(parents=True, exist_ok=True)
-    for result in lab_campaign.campaign(settings, stack, range(seed, seed + runs), progress):
+    for result in lab_campaign.campaign(settings, stack, range(seed, seed + runs), progress, only_hostile):
         console.print(campaign_report.line(result), soft_wrap=True)
         results.append(result)
         # After each run: a campaign that is ended early leaves what it has found.

@@ -12,9 +12,11 @@ What it assumes:
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 EXAMPLES = 5
+# Hostile messages take their turn, so others wait for a moment; for no longer than this beyond the objective.
+MOST_LATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class Processing:
 
     id: str
     redelivered: bool
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What the hostile messages did to others in a run in which nothing else was disturbed."""
+
+    losses: float  # connections that the services lost
+    late_seconds: float  # the longest time without a break for which freshness was beyond its objective
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,11 @@ class History:
     poison_confirmed: frozenset[str]
     processed: tuple[Processing, ...]
     dead_letters: tuple[str, ...]
-    left: dict[str, int]  # messages that a queue still holds
+    hostile_sent: frozenset[str] = frozenset()  # whatever a stranger published, by its mark
+    hostile_confirmed: frozenset[str] = frozenset()
+    left: dict[str, int] = field(default_factory=dict)  # messages that a queue still holds
+    alone: Calm | None = None  # where hostile messages were the only disturbance
+
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,10 @@ class Verdict:
     unknown_but_processed: int  # allowed: that is what unknown means
     duplicates: int  # allowed: each one is a redelivery
     dead_lettered: int
+    hostile_confirmed: int
+    hostile_dead_lettered: int
+    hostile_processed: int
+    late_seconds: float | None  # see Calm
     violations: tuple[str, ...]
 
     @property
@@ -69,12 +87,15 @@ def check(history: History) -> Verdict:
         _violation("lost: acknowledged, and nowhere", history.acknowledged - counts.keys() - dead),
         _violation("lost: poison that the broker confirmed, and not in the dead-letter queue",
                    history.poison_confirmed - dead),
-        _violation("processed without having been sent", counts.keys() - history.sent),
-        _violation("dead-lettered without cause", dead - history.poison_sent),
+        _violation("lost: hostile messages that the broker confirmed, and neither processed nor dead-lettered",
+                   history.hostile_confirmed - counts.keys() - dead),
+        _violation("processed without having been sent", counts.keys() - history.sent - history.hostile_sent),
+        _violation("dead-lettered without cause", dead - history.poison_sent - history.hostile_sent),
         _violation("processed again without having been redelivered",
                    [one for one, extra in duplicated.items() if redeliveries[one] < extra]),
         _violation("poison that was processed", history.poison_sent & counts.keys()),
         _violation("stuck", [f"{count} in {queue}" for queue, count in history.left.items()]),
+        *_disturbed(history),
     ]
     return Verdict(
         sent=len(history.sent),
@@ -84,9 +105,26 @@ def check(history: History) -> Verdict:
         rejected_but_processed=len(history.rejected & counts.keys()),
         unknown_but_processed=len(history.unknown & counts.keys()),
         duplicates=sum(duplicated.values()),
-        dead_lettered=len(dead),
+        dead_lettered=len(dead & history.poison_sent),
+        hostile_confirmed=len(history.hostile_confirmed),
+        hostile_dead_lettered=len(dead & history.hostile_sent),
+        hostile_processed=len(counts.keys() & history.hostile_sent),
+        late_seconds=history.alone and history.alone.late_seconds,
         violations=tuple(filter(None, violations)),
     )
+
+
+def _disturbed(history: History) -> list[str | None]:
+    """What hostile messages must not do to others when the parts are well."""
+    if history.alone is None:
+        return []
+    times = Counter(history.dead_letters)
+    return [
+        _violation("connections lost to hostile messages", [f"{history.alone.losses:g}"] if history.alone.losses else []),
+        _violation("dead-lettered more than once", [one for one, count in times.items() if count > 1]),
+        _violation(f"late for more than {MOST_LATE_SECONDS:g} s",
+                   [f"{history.alone.late_seconds:g} s"] if history.alone.late_seconds > MOST_LATE_SECONDS else []),
+    ]
 
 
 def _violation(title: str, found: Iterable[str]) -> str | None:

@@ -7,6 +7,7 @@ import requests
 from toxiproxy.exceptions import NotFound
 
 from lab.campaign.plan import Disturbance
+from lab.campaign.stranger import Stranger
 from lab.errors import LabError
 from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
@@ -17,12 +18,13 @@ NO_MEMORY = "0.0000001"  # the broker uses more
 
 
 class Disturber:
-    """Runs every disturbance of one plan in a thread of its own."""
+    """Runs every disturbance of one plan in a thread of its own; `hostile` sends the hostile messages."""
 
-    def __init__(self, settings: LabSettings, stack: Stack, plan: list[Disturbance]):
+    def __init__(self, settings: LabSettings, stack: Stack, plan: list[Disturbance], hostile: Stranger):
         self._settings = settings
         self._stack = stack
         self._plan = plan
+        self._hostile = hostile
         self.troubles: list[str] = []  # what could not be done: often since another disturbance was there first
 
     def run(self) -> None:
@@ -58,6 +60,8 @@ class Disturber:
                 management = Management(self._settings)
                 for connection in management.call("GET", "connections"):
                     management.call("DELETE", "connections", connection["name"], missing_ok=True)
+            case "hostile-messages":
+                self._hostile.start()
 
     def _end(self, name: str, disturbance: Disturbance) -> None:
         match disturbance.kind:
@@ -71,3 +75,5 @@ class Disturber:
                 toxiproxy(self._stack).get_proxy(disturbance.target).enable()
             case "memory-alarm":
                 set_memory_watermark(self._stack, USUAL_MEMORY)
+            case "hostile-messages":
+                self._hostile.stop()

@@ -1,15 +1,19 @@
 """Takes the history of a run from the ledgers and from the broker's queues."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pika
 
 from lab.campaign.checker import History, Processing
-from lab.grading.ledger import DEAD_LETTER_QUEUE, lines
+from lab.campaign.hostile import PREFIX
+from lab.campaign.stranger import Stranger
+from lab.grading.ledger import lines
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import Management
+import services.messaging.properties  # noqa: F401  (reads the properties of any dead letter)
+from services.messaging.topology import DEAD_LETTER_QUEUE
 
 DRAIN_SECONDS = 90
 POLL_SECONDS = 0.5
@@ -25,7 +29,7 @@ class Recorder:
         self._stack = stack
         self._begins = {path: path.stat().st_size for path in stack.ledger_dir().glob("*.jsonl")}
 
-    def history(self, poison_sent: Iterable[str] = (), poison_confirmed: Iterable[str] = ()) -> History:
+    def history(self, poison: Stranger | None = None, hostile: Stranger | None = None) -> History:
         """All that happened; to be called when the traffic has stopped. Empties the dead-letter queue."""
         left = drain(self._settings)
         folder = self._stack.ledger_dir()
@@ -37,11 +41,16 @@ class Recorder:
         rejected = frozenset(clients.get("rejected", ()))
         return History(
             sent=sent, acknowledged=acknowledged, rejected=rejected, unknown=sent - acknowledged - rejected,
-            poison_sent=frozenset(poison_sent), poison_confirmed=frozenset(poison_confirmed),
+            poison_sent=_marks(poison, "sent"), poison_confirmed=_marks(poison, "confirmed"),
+            hostile_sent=_marks(hostile, "sent"), hostile_confirmed=_marks(hostile, "confirmed"),
             processed=tuple(Processing(line["id"], line["redelivered"])
                             for line in lines(folder, "processed-*.jsonl", self._begins)
                             if line["event"] == "processed"),
             dead_letters=tuple(take_dead_letters(self._settings)), left=left)
+
+
+def _marks(stranger: Stranger | None, kind: str) -> frozenset[str]:
+    return frozenset(getattr(stranger, kind)) if stranger else frozenset()
 
 
 def drain(settings: LabSettings) -> dict[str, int]:
@@ -64,7 +73,7 @@ def drain(settings: LabSettings) -> dict[str, int]:
 
 
 def take_dead_letters(settings: LabSettings) -> Iterator[str]:
-    """The id of every message in the dead-letter queue, which is empty afterwards."""
+    """The id, or the mark of a hostile message, of all in the dead-letter queue, which is empty afterwards."""
     parameters = pika.ConnectionParameters(
         "127.0.0.1", settings.rabbitmq_port,
         credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass))
@@ -75,4 +84,5 @@ def take_dead_letters(settings: LabSettings) -> Iterator[str]:
             if method is None:
                 return
             channel.basic_ack(method.delivery_tag)
-            yield properties.message_id
+            mark = properties.correlation_id or ""
+            yield mark if mark.startswith(PREFIX) else properties.message_id

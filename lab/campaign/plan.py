@@ -10,13 +10,16 @@ FEWEST, MOST = 2, 5
 # Seconds. A heartbeat notices a dead connection after about 20: some disturbances outlast that.
 RUN_SECONDS = 14.0
 SHORTEST, LONGEST = 1.0, 24.0
+HOSTILE_MESSAGES = "hostile-messages"
+HOSTILE_SHARE = 0.3  # of the runs, beside what else is drawn
+HOSTILE_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Disturbance:
     """One fault, `at` seconds after the run's begin, for so many seconds."""
 
-    kind: str  # kill, stop, pause, toxic, link-down, memory-alarm, reset-connections
+    kind: str  # kill, stop, pause, toxic, link-down, memory-alarm, reset-connections, hostile-messages
     target: str
     at: float
     lasts: float
@@ -31,7 +34,15 @@ def draw(seed: int) -> list[Disturbance]:
     """The disturbances of the run with that seed, in the order of their begin: always the same ones."""
     source = random.Random(seed)
     drawn = [_one(source) for _ in range(source.randint(FEWEST, MOST))]
+    # From a source of its own, so that all else stays as it was before there were hostile messages.
+    if random.Random(f"{HOSTILE_MESSAGES} {seed}").random() < HOSTILE_SHARE:
+        drawn += only_hostile_messages()
     return sorted(drawn, key=lambda disturbance: disturbance.at)
+
+
+def only_hostile_messages() -> list[Disturbance]:
+    """For a run in which the parts are left alone; the messages are drawn from its seed."""
+    return [Disturbance(HOSTILE_MESSAGES, "rabbitmq", 0.0, HOSTILE_SECONDS)]
 
 
 def _one(source: random.Random) -> Disturbance:

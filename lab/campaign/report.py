@@ -9,7 +9,9 @@ from lab.campaign.run import Result
 COUNTS = {
     "sent": "sent", "acknowledged": "acknowledged", "rejected": "answered 503", "unknown": "answered 504 or not",
     "rejected_but_processed": "503 but processed", "unknown_but_processed": "504 but processed",
-    "duplicates": "duplicates", "dead_lettered": "dead-lettered poison"}
+    "duplicates": "duplicates", "dead_lettered": "dead-lettered poison",
+    "hostile_confirmed": "hostile", "hostile_processed": "hostile processed",
+    "hostile_dead_lettered": "hostile dead-lettered"}
 
 
 def line(result: Result) -> str:
@@ -18,12 +20,15 @@ def line(result: Result) -> str:
     counted = (f"{verdict.sent} sent, {verdict.acknowledged} acknowledged, {verdict.rejected} rejected "
                f"({verdict.rejected_but_processed} processed), {verdict.unknown} unknown "
                f"({verdict.unknown_but_processed} processed), {verdict.duplicates} duplicates, "
-               f"{verdict.dead_lettered} dead-lettered")
+               f"{verdict.dead_lettered} dead-lettered, {verdict.hostile_confirmed} hostile "
+               f"({verdict.hostile_processed} processed, {verdict.hostile_dead_lettered} dead-lettered)")
+    if verdict.late_seconds is not None:
+        counted += f", late for {verdict.late_seconds:g} s"
     if verdict.is_right:
         return f"[green]right[/green] seed {result.seed}: {counted}; healed in {result.healed_seconds:.0f} s"
     return "\n".join([
         f"[red]WRONG[/red] seed {result.seed}: {counted}", *(f"  {violation}" for violation in verdict.violations),
-        f"  again: lab campaign --runs 1 --seed {result.seed}"])
+        f"  again: lab campaign --runs 1 --seed {result.seed}{' --only-hostile' if verdict.late_seconds is not None else ''}"])
 
 
 def table(results: Sequence[Result]) -> list[str]:

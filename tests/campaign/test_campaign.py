@@ -14,6 +14,7 @@ from services.producer.settings import ProducerSettings
 from tests.conftest import write_settings
 
 WORKER, PUBLISHER = "services/consumer/worker.py", "services/producer/publisher.py"
+PROPERTIES = "services/messaging/properties.py"
 # File, what stands there, and what a careless hand would have made of it.
 DEFECTS = {
     "auto-ack": [
@@ -22,13 +23,19 @@ DEFECTS = {
         (WORKER, "        if channel is None or not channel.is_open:\n", "        if True:\n"),
     ],
     "ack before processing": [
-        (WORKER, "                self._pool.submit((delivery, message))",
-         "                channel.basic_ack(delivery.tag); self._pool.submit((delivery, message))"),
-        (WORKER, "        self._count_successes(done)\n        self._settle(done)\n",
-         "        self._count_successes(done)\n"),
+        (WORKER, "        self._pool.submit(task)",
+         "        task.delivery.channel.basic_ack(task.delivery.tag); self._pool.submit(task)"),
+        (WORKER, "        self._count_successes(deliveries)\n        self._settle(done)\n",
+         "        self._count_successes(deliveries)\n"),
     ],
     "no confirms": [
         (PUBLISHER, "        return list(results)\n", "        return [Result.CONFIRMED] * len(messages)\n"),
+    ],
+    "pika's own reader": [
+        (PROPERTIES, "BasicProperties.decode = _decode\n", ""),
+    ],
+    "headers as they came": [
+        (WORKER, "room=delivery.channel.connection.params.frame_max // 2", "room=10**9"),
     ],
 }
 # Each work takes so long that a consumer always has some in hand.
@@ -36,6 +43,7 @@ SLOW = {"CONSUMER_EXTRA_DELAY": "0.2", "CONSUMER_CONCURRENCY": "8"}
 # A consumer is killed here; there, all that the producer publishes is swallowed for longer than it waits for
 # a confirm, so that each defect must show. See plan.draw.
 KILLS_THE_CONSUMER, SWALLOWS_WHAT_IS_PUBLISHED = 6, 9327
+HAS_LARGE_HEADERS = 12  # beside bodies that nobody can read
 
 
 class Clone:
@@ -85,6 +93,9 @@ def test_the_services_lose_nothing(clone):
     done = clone.lab("campaign", "--runs", "1", "--seed", str(KILLS_THE_CONSUMER))
     assert done.returncode == 0, done.stdout
     assert f"right seed {KILLS_THE_CONSUMER}" in done.stdout
+    done = clone.lab("campaign", "--runs", "1", "--seed", str(HAS_LARGE_HEADERS), "--only-hostile")
+    assert done.returncode == 0, done.stdout
+    assert f"right seed {HAS_LARGE_HEADERS}" in done.stdout
 
 
 @pytest.mark.parametrize(("defect", "seed"), [
@@ -97,3 +108,11 @@ def test_a_planted_defect_is_caught(clone, defect, seed):
     assert done.returncode == 3, done.stdout
     assert "lost: acknowledged, and nowhere" in done.stdout
     assert f"lab campaign --runs 1 --seed {seed}" in done.stdout
+
+
+@pytest.mark.parametrize("defect", ["pika's own reader", "headers as they came"])
+def test_a_consumer_that_hostile_messages_harm_is_caught(clone, defect):
+    clone.plant(defect)
+    done = clone.lab("campaign", "--runs", "1", "--seed", str(HAS_LARGE_HEADERS), "--only-hostile")
+    assert done.returncode == 3, done.stdout
+    assert "connections lost to hostile messages" in done.stdout

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import BasicProperties, spec
 
+from lab.campaign.wire import block, entry, headers, nested_tables, short_string
 from services.messaging.properties import MAX_DEPTH, onward, short
-from tests.amqp import block, entry, headers, nested_tables, short_string
 
 ROOM = 65536
 

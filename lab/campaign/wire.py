@@ -1,4 +1,4 @@
-"""AMQP 0-9-1 as strangers write it: what pika refuses to send. https://www.rabbitmq.com/docs/amqp-0-9-1-errata"""
+"""Message properties that pika refuses to write, byte by byte. https://www.rabbitmq.com/docs/amqp-0-9-1-errata"""
 
 import struct
 
