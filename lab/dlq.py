@@ -14,13 +14,12 @@ or in a file. A call that is killed between the two leaves it in both places, ne
 import hashlib
 import json
 import logging
+import math
 import os
-import struct
 import time
 from base64 import b64encode
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,25 +37,21 @@ from pika.exceptions import (
 
 from lab.errors import LabError
 from lab.settings import LabSettings
+from services.messaging import topology
+from services.messaging.properties import onward, published_at, room
+from services.messaging.schema import ATTEMPT, DEAD_LETTER_ERROR, DEAD_LETTER_REASON, POISON_REASONS, PUBLISHED_BY
 
-QUEUE = "messages.dlq"
-MAIN_EXCHANGE = MAIN_QUEUE = "messages"
-
-REASON, ERROR, ATTEMPT = "x-dead-letter-reason", "x-dead-letter-error", "x-attempt"
-PUBLISHED_BY, PUBLISHED_AT_MS = "x-published-by", "x-published-at-ms"
-# What a message does not take along when it begins anew. With its old x-death, the broker would take a
-# retry for a cycle and drop the message; CC and BCC would send copies to other queues.
-# https://www.rabbitmq.com/docs/dlx#automatic-dead-letter-cycles
-_OF_THE_PAST = {REASON, ERROR, ATTEMPT, "x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"}
-_OF_THE_PAST_PREFIXES = ("x-first-death-", "x-last-death-")
+QUEUE = topology.DEAD_LETTER_QUEUE
+# A replayed message starts over.
+_OF_THE_PAST = {DEAD_LETTER_REASON, DEAD_LETTER_ERROR, ATTEMPT}
 _IN_BOTH = "it, and those just before it, may be in both queues"
-# Nobody can read these, however often they are sent.
-UNREADABLE = {"undecodable", "invalid"}
 
 # The most unacked messages that AMQP lets a consumer ask for.
 MOST = 65535
 # A broker that is frozen or blocks publishers must not hold a person up.
 TIMEOUT_SECONDS = 5
+# Bytes; what RabbitMQ and pika agree on where neither is configured otherwise.
+FRAME_MAX = 131_072
 HEARTBEAT_SECONDS = 10
 
 
@@ -86,14 +81,14 @@ class DeadLetter:
     @property
     def reason(self) -> str:
         """Why it is here: by the consumer's header, else by the broker's own."""
-        if REASON in self.headers:
-            return printable(self.headers[REASON])
-        here = [death for death in self.deaths if death.get("queue") == MAIN_QUEUE] or self.deaths
+        if DEAD_LETTER_REASON in self.headers:
+            return printable(self.headers[DEAD_LETTER_REASON])
+        here = [death for death in self.deaths if death.get("queue") == topology.QUEUE] or self.deaths
         return printable(here[0].get("reason")) if here else "unknown"
 
     @property
     def error(self) -> str:
-        return printable(self.headers.get(ERROR))
+        return printable(self.headers.get(DEAD_LETTER_ERROR))
 
     @property
     def published_by(self) -> str | None:
@@ -108,9 +103,8 @@ class DeadLetter:
 
     @property
     def published_at(self) -> float | None:
-        """Unix time in seconds of the first publish, where the publisher told it."""
-        milliseconds = self.headers.get(PUBLISHED_AT_MS)
-        return milliseconds / 1000 if isinstance(milliseconds, int) else self.properties.timestamp
+        """Unix time in seconds of the first publish, where the publisher gave a plausible one."""
+        return published_at(self.properties, time.time())
 
     @property
     def attempts(self) -> int:
@@ -184,7 +178,7 @@ def replay_over(channel: BlockingChannel, publishing: BlockingChannel, letters: 
     """`channel` has taken the letters, `publishing` is in confirm mode."""
     outcome = Outcome(missing=selection.missing(letters))
     for letter in selection.choose(letters):
-        if letter.reason in UNREADABLE and not force:
+        if letter.reason in POISON_REASONS and not force:
             outcome.refused.append(letter)
         elif trouble := _send(channel, publishing, letter):
             outcome.failed.append((letter, trouble))
@@ -198,14 +192,12 @@ def _send(channel: BlockingChannel, publishing: BlockingChannel, letter: DeadLet
     if not (channel.is_open and publishing.is_open):
         return "the connection had ended"
     try:
-        publishing.basic_publish(MAIN_EXCHANGE, MAIN_QUEUE, letter.body, anew(letter), mandatory=True)
+        publishing.basic_publish(topology.EXCHANGE, topology.QUEUE, letter.body, fresh(letter), mandatory=True)
         channel.basic_ack(letter.tag)
     except UnroutableError:
         return "no queue is bound for it: `lab restart consumer` binds it"
     except NackError:
         return "the broker refused it: the queue is full, or it cannot write"
-    except struct.error:  # pika reads larger numbers than it writes
-        return "it has a header that pika cannot send"
     except ConnectionBlockedTimeout:
         return f"the broker blocks publishers (RUNBOOK.md, «BrokerAlarm»); {_IN_BOTH}"
     except AMQPError as error:
@@ -213,21 +205,13 @@ def _send(channel: BlockingChannel, publishing: BlockingChannel, letter: DeadLet
     return None
 
 
-def anew(letter: DeadLetter) -> pika.BasicProperties:
-    """The properties of a message that begins anew.
+def fresh(letter: DeadLetter) -> pika.BasicProperties:
+    """The properties of a message that starts over.
 
     The time of the first publish stays: its client has waited since then. The freshness objective
     goes by the newest message that was processed, so an old one does not burn it.
     """
-    properties = copy(letter.properties)
-    properties.headers = {name: value for name, value in letter.headers.items()
-                          if name not in _OF_THE_PAST and not str(name).startswith(_OF_THE_PAST_PREFIXES)}
-    if letter.published_by:
-        properties.headers[PUBLISHED_BY] = letter.published_by
-    properties.user_id = None  # the broker accepts only our own: https://www.rabbitmq.com/docs/validated-user-id
-    properties.expiration = None  # its publisher's TTL is over, or nearly
-    properties.delivery_mode = pika.DeliveryMode.Persistent.value
-    return properties
+    return onward(letter.properties, {}, room(FRAME_MAX), without=_OF_THE_PAST)
 
 
 def drop(settings: LabSettings, selection: Selection) -> Outcome:
@@ -274,13 +258,15 @@ def _keep(letters: list[DeadLetter], path: Path) -> None:
 
 
 def plain(value: object) -> object:
-    """A value of AMQP's as JSON can have it: bytes in hex; times and decimals as text."""
+    """A value of AMQP's as JSON can have it: bytes in hex; times, decimals and infinity as text."""
     if isinstance(value, dict):
         return {printable(name): plain(one) for name, one in value.items()}
     if isinstance(value, list):
         return [plain(one) for one in value]
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
@@ -326,6 +312,8 @@ def _take(channel: BlockingChannel) -> list[DeadLetter]:
         came = len(letters)
         channel.connection.process_data_events(TIMEOUT_SECONDS)
         if len(letters) == came:
+            if not channel.queue_declare(QUEUE, passive=True).method.message_count:
+                break  # the others have expired since
             raise LabError(f"only {came} of {expected} messages came: the broker hangs, or somebody else reads "
                            f"{QUEUE}. Nothing is changed: try again")
     channel.basic_cancel(tag)  # keeps what is unacked, brings nothing new

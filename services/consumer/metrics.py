@@ -3,11 +3,11 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.messaging.metrics import from_zero
+from services.messaging.schema import POISON_REASONS
 
 CONSUMED = Counter("messages_consumed", "Messages processed with success.")
 PROCESSING_SECONDS = Histogram(
     "message_processing_duration_seconds", "Time of one attempt to process a message.")
-POISON_REASONS = ("undecodable", "invalid", "unprocessable")
 PROCESSING_ERRORS = from_zero(Counter(
     "message_processing_errors", "Attempts that failed, by reason.", ["reason"]), (*POISON_REASONS, "handler"))
 RETRIED = Counter("messages_retried", "Messages sent to a delay queue, by the attempt that failed.", ["attempt"])

@@ -23,7 +23,7 @@ from services.messaging.closing import unless_closing
 from services.messaging.coalescing import Coalescing
 from services.messaging.confirms import ConfirmedChannel, Outcome
 from services.messaging.metrics import from_zero
-from services.messaging.properties import onward, short
+from services.messaging.properties import onward, published_at, room, short
 from services.messaging.schema import (
     ATTEMPT,
     DEAD_LETTER_ERROR,
@@ -190,11 +190,11 @@ class Worker:
         metrics.CONSUMED.inc(len(done))
         metrics.LAST_SUCCESS.set(now)
         for delivery in done:
-            age, published_at = None, delivery.published_at(now)
-            if published_at is not None:
-                age = now - published_at
+            age, published = None, published_at(delivery.properties, now)
+            if published is not None:
+                age = now - published
                 metrics.END_TO_END_SECONDS.observe(age)
-                self._watermark = max(self._watermark, published_at)
+                self._watermark = max(self._watermark, published)
             log.info("message processed", extra={
                 "message_id": delivery.message_id, "attempt": delivery.attempt, "end_to_end_seconds": age})
         metrics.WATERMARK.set(self._watermark)
@@ -238,8 +238,7 @@ class Worker:
                 self._link.ioloop.call_later(REPUBLISH_DELAY_SECONDS, functools.partial(
                     self._republish, delivery, exchange, queue, headers))
 
-        # Half a frame for the original's headers: the properties must fit one frame, and the broker and a replay add some.
-        properties = onward(delivery.properties, headers, room=delivery.channel.connection.params.frame_max // 2)
+        properties = onward(delivery.properties, headers, room(delivery.channel.connection.params.frame_max))
         properties.message_id = delivery.message_id
         self._confirmed.publish(exchange, queue, delivery.body, properties, on_outcome)
 

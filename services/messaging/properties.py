@@ -6,7 +6,7 @@ it. Importing this module replaces that reader by one that returns a result for 
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,12 +15,16 @@ from pika import BasicProperties
 from pika.data import encode_value
 from pika.exceptions import ShortStringTooLong, UnsupportedAMQPFieldException
 
-from .schema import OMITTED_HEADERS, PUBLISH_TAG, PUBLISHED_BY
+from .schema import OMITTED_HEADERS, PUBLISH_TAG, PUBLISHED_AT_MS, PUBLISHED_BY
 
 # Tables and arrays nested deeper than this are kept as bytes. No honest message comes close.
 MAX_DEPTH = 16
 # Longest name or text in a property (AMQP 0-9-1 specification, 4.2.5.3).
 MAX_SHORT_STRING_BYTES = 255
+# Publish times beyond these bounds are a publisher's mistake (milliseconds for seconds, a clock that is wrong), and
+# would make the system look fresh, or the delay of a message absurd.
+MAX_CLOCK_SKEW_SECONDS = 1.0
+MAX_AGE_SECONDS = 366 * 86400.0
 
 # Letter and form of each number in a table, as RabbitMQ uses them (which is not as the specification has them):
 # https://www.rabbitmq.com/docs/amqp-0-9-1-errata#section_3
@@ -37,7 +41,8 @@ _PROPERTIES = tuple((1 << (15 - index), name) for index, name in enumerate((
 # Properties that a copy keeps. Not kept: `expiration` would shorten the life of a dead letter, the broker refuses a
 # `user_id` that is not the publisher's own, and closes the channel for some values of `reply_to`.
 # https://www.rabbitmq.com/docs/validated-user-id, https://www.rabbitmq.com/docs/direct-reply-to
-_KEPT = ("content_type", "content_encoding", "correlation_id", "message_id", "type", "app_id")
+_KEPT_TEXTS = ("content_type", "content_encoding", "correlation_id", "message_id", "type", "app_id")
+_KEPT_NUMBERS = ("priority", "timestamp")
 # Headers that the broker acts on. CC and BCC send copies to other queues; because of an old x-death it takes a retry
 # for a cycle and drops the message: https://www.rabbitmq.com/docs/dlx#automatic-dead-letter-cycles
 _INTERPRETED = {"CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count", PUBLISH_TAG}
@@ -172,27 +177,45 @@ def short(text: str) -> str:
     return text.encode("utf-8", "backslashreplace")[:MAX_SHORT_STRING_BYTES].decode(errors="ignore")
 
 
-def onward(properties: BasicProperties, headers: Mapping[str, Any], room: int) -> BasicProperties:
+def published_at(properties: BasicProperties, now: float) -> float | None:
+    """Unix time in seconds of the first publish, at most `now`; None where the publisher gave no plausible one."""
+    milliseconds = (properties.headers or {}).get(PUBLISHED_AT_MS)
+    stated = [milliseconds / 1000 if isinstance(milliseconds, int) else None, properties.timestamp]
+    return next((min(time, now) for time in stated
+                 if time is not None and now - MAX_AGE_SECONDS <= time <= now + MAX_CLOCK_SKEW_SECONDS), None)
+
+
+def room(frame_max: int) -> int:
+    """Bytes for the headers that a copy takes over, where a frame holds `frame_max`: properties must fit one frame.
+
+    Half of it, as the broker adds headers when it dead-letters a message, and each further copy some.
+    """
+    return frame_max // 2
+
+
+def onward(properties: BasicProperties, headers: Mapping[str, Any], room: int,
+           without: Collection[str] = ()) -> BasicProperties:
     """The properties of a persistent copy: what the broker accepts of the original's, and `headers` beside its own.
 
-    `room` is how many bytes the original's headers may take. Headers that do not fit, and those that
-    pika cannot write, are left out; OMITTED_HEADERS names them.
+    Headers named in `without` are not taken over. `room` is how many bytes the others may take;
+    those that do not fit are left out, and OMITTED_HEADERS names them.
     """
-    copy = BasicProperties(delivery_mode=2, headers=_carried(properties, set(headers), room) | dict(headers))
-    for name in _KEPT:
+    dropped = _INTERPRETED.union(headers, without)
+    copy = BasicProperties(delivery_mode=2, headers=_carried(properties, dropped, room) | dict(headers))
+    for name in _KEPT_TEXTS:
         if (value := getattr(properties, name)) is not None:
             setattr(copy, name, short(value))
-    if isinstance(properties.timestamp, int):
-        copy.timestamp = properties.timestamp
+    for name in _KEPT_NUMBERS:
+        setattr(copy, name, getattr(properties, name))
     if properties.user_id:
         copy.headers[PUBLISHED_BY] = short(properties.user_id)
     return copy
 
 
-def _carried(properties: BasicProperties, replaced: set[str], room: int) -> dict[str, Any]:
+def _carried(properties: BasicProperties, dropped: set[str], room: int) -> dict[str, Any]:
     """The original's headers as far as they fit: the smallest first, so that one huge header displaces no other."""
     entries = {name: _writable(value) for name, value in (properties.headers or {}).items()
-               if name not in _INTERPRETED and name not in replaced and not name.startswith(_INTERPRETED_PREFIXES)}
+               if name not in dropped and not name.startswith(_INTERPRETED_PREFIXES)}
     sizes = {name: len(name.encode()) + 1 + _encoded_size(value) for name, value in entries.items()}
     omitted = []
     for name in sorted(entries, key=sizes.__getitem__):

@@ -19,6 +19,9 @@ DEAD_LETTER_ERROR = "x-dead-letter-error"
 PUBLISH_TAG = "x-publish-tag"  # the number of a publish on its channel: a returned message is known by it
 OMITTED_HEADERS = "x-omitted-headers"  # names of headers that a copy lacks because they did not fit
 
+# Why a consumer dead-letters a message at once: another attempt would end the same way.
+POISON_REASONS = ("undecodable", "invalid", "unprocessable")
+
 
 def _fits_amqp(value: str) -> str:
     if len(value.encode()) > MAX_ID_BYTES:

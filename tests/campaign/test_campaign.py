@@ -35,7 +35,7 @@ DEFECTS = {
         (PROPERTIES, "BasicProperties.decode = _decode\n", ""),
     ],
     "headers as they came": [
-        (WORKER, "room=delivery.channel.connection.params.frame_max // 2", "room=10**9"),
+        (WORKER, "room(delivery.channel.connection.params.frame_max)", "10**9"),
     ],
 }
 # Each work takes so long that a consumer always has some in hand.

@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from itertools import islice
 
 import pika
 import pytest
 import requests
 
 from lab import dlq
+from lab.campaign.hostile import messages
 from lab.campaign.ledgers import drain
 from lab.errors import LabError
 from lab.grading.ledger import lines
 from lab.settings import ROOT
 from lab.stack.baseline import Management
+from services.messaging import schema
 from tests.conftest import Lab, Terminal, private_lab, wait_until
 
 
@@ -55,7 +59,7 @@ def put_dead_letters(lab: Lab, *ids: str, reason: str = "attempts_exhausted") ->
     """As the consumer puts them there."""
     publish(lab, dlq.QUEUE, *((pika.BasicProperties(
         message_id=one, app_id="producer", delivery_mode=2,
-        headers={dlq.REASON: reason, dlq.ATTEMPT: 5, dlq.PUBLISHED_AT_MS: round(time.time() * 1000)}),
+        headers={schema.DEAD_LETTER_REASON: reason, schema.ATTEMPT: 5, schema.PUBLISHED_AT_MS: round(time.time() * 1000)}),
         json.dumps({"id": one, "payload": "p"}).encode()) for one in ids))
 
 
@@ -248,7 +252,7 @@ class TestDrop:
         assert there(lab) == [ids[0], ids[2]]
         (file,) = lab.settings.reports_dir.glob("dropped-*.jsonl")
         kept = [json.loads(line) for line in file.read_text().splitlines()]
-        assert [(one["id"], json.loads(one["body"])["id"], one["properties"]["app_id"], one["headers"][dlq.ATTEMPT])
+        assert [(one["id"], json.loads(one["body"])["id"], one["properties"]["app_id"], one["headers"][schema.ATTEMPT])
                 for one in kept] == [(one, one, "producer", 5) for one in (ids[1], ids[3])]
 
         again = lab.command("dlq", "drop", ids[1], ids[3], "--yes").stdout
@@ -267,6 +271,30 @@ class TestDrop:
         terminal = Terminal(sys.executable, "-m", "lab.cli", "dlq", "drop", "gone")
         terminal.wait_for("no such dead letter is there")
         assert terminal.wait_end() == 0
+
+
+def test_hostile_dead_letters_can_be_listed_shown_replayed_and_dropped(lab):
+    hostile = list(islice(messages(7), 60))
+    with connect(lab) as connection:
+        for one in hostile:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            with suppress(pika.exceptions.ChannelClosedByBroker):  # the broker refuses some
+                channel.basic_publish("", dlq.QUEUE, one.body, one.properties, mandatory=True)
+    letters = dlq.look(lab.settings)
+    assert len(letters) > 40
+    listed = lab.command("dlq", "list").stdout
+    assert "\x1b" not in listed
+    assert f"{len(letters)} dead letters" in listed
+    for letter in letters[:5]:
+        assert letter.reason in lab.command("dlq", "show", "--", letter.id).stdout
+    lab.command("dlq", "replay", "--all", "--force")
+    wait_until(lambda: drain(lab.settings) == {} and there(lab), what="what cannot be read to come back")
+    left = len(dlq.look(lab.settings))
+    lab.command("dlq", "drop", "--all", "--yes")
+    [kept] = [path for path in lab.settings.reports_dir.glob("dropped-*.jsonl")
+              if len(path.read_text().splitlines()) == left]
+    assert all(json.loads(line)["id"] for line in kept.read_text().splitlines())
 
 
 @pytest.mark.parametrize("arguments", [("replay",), ("drop", "--yes"), ("replay", "--all", "one")])

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from pika import BasicProperties, spec
 
 from lab.campaign.wire import block, entry, headers, nested_tables, short_string
-from services.messaging.properties import MAX_DEPTH, onward, short
+from services.messaging.properties import MAX_AGE_SECONDS, MAX_DEPTH, onward, published_at, short
+from services.messaging.schema import PUBLISHED_AT_MS
 
 ROOM = 65536
+NOW = 1_800_000_000.0
 
 
 def with_headers(*entries: bytes) -> BasicProperties:
@@ -149,3 +151,25 @@ def test_an_own_header_replaces_a_forged_one():
 @given(st.text())
 def test_a_shortened_text_fits_and_is_text(text):
     assert len(short(text).encode()) <= 255
+
+
+@pytest.mark.parametrize(("headers", "timestamp", "expected"), [
+    ({PUBLISHED_AT_MS: int(NOW * 1000) - 5000}, None, NOW - 5),
+    ({PUBLISHED_AT_MS: int(NOW * 1000) + 500}, None, NOW),  # a clock that is a little ahead
+    ({PUBLISHED_AT_MS: int(NOW * 1000) + 60_000}, None, None),
+    ({PUBLISHED_AT_MS: int(NOW * 1000) + 60_000}, int(NOW) - 3, NOW - 3),
+    ({PUBLISHED_AT_MS: 2**63 - 1}, None, None),
+    ({PUBLISHED_AT_MS: -1}, None, None),
+    ({PUBLISHED_AT_MS: True}, None, None),
+    ({PUBLISHED_AT_MS: "text"}, int(NOW), NOW),
+    ({PUBLISHED_AT_MS: None}, None, None),
+    ({}, int(NOW * 1000), None),  # milliseconds where AMQP has seconds
+    ({}, 2**64 - 1, None),
+    ({}, 0, None),
+    (None, int(NOW - MAX_AGE_SECONDS) - 1, None),
+    (None, int(NOW) - 86400, NOW - 86400),
+    (None, None, None),
+])
+def test_only_a_plausible_time_counts(headers, timestamp, expected):
+    properties = BasicProperties(headers=headers, timestamp=timestamp)
+    assert published_at(properties, NOW) == expected

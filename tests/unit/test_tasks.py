@@ -6,13 +6,11 @@ import pytest
 from pika import BasicProperties
 
 from services.consumer import tasks
-from services.consumer.delivery import MAX_AGE_SECONDS, Delivery
+from services.consumer.delivery import Delivery
 from services.consumer.pool import Pool
 from services.consumer.tasks import Task, Tasks
-from services.messaging.schema import ATTEMPT, PUBLISHED_AT_MS, Message
+from services.messaging.schema import ATTEMPT, Message
 from tests.conftest import wait_until
-
-NOW = 1_800_000_000.0
 
 
 def task(channel: str = "first", one: str = "a", body: bytes = b"body", tag: int = 1) -> Task:
@@ -59,28 +57,7 @@ class TestTasks:
         assert not known.was_processed(task("second", "c", b"other"))
 
 
-class TestTimes:
-    @pytest.mark.parametrize(("headers", "timestamp", "expected"), [
-        ({PUBLISHED_AT_MS: int(NOW * 1000) - 5000}, None, NOW - 5),
-        ({PUBLISHED_AT_MS: int(NOW * 1000) + 500}, None, NOW),  # a clock that is a little ahead
-        ({PUBLISHED_AT_MS: int(NOW * 1000) + 60_000}, None, None),
-        ({PUBLISHED_AT_MS: int(NOW * 1000) + 60_000}, int(NOW) - 3, NOW - 3),
-        ({PUBLISHED_AT_MS: 2**63 - 1}, None, None),
-        ({PUBLISHED_AT_MS: -1}, None, None),
-        ({PUBLISHED_AT_MS: True}, None, None),
-        ({PUBLISHED_AT_MS: "text"}, int(NOW), NOW),
-        ({PUBLISHED_AT_MS: None}, None, None),
-        ({}, int(NOW * 1000), None),  # milliseconds where AMQP has seconds
-        ({}, 2**64 - 1, None),
-        ({}, 0, None),
-        (None, int(NOW - MAX_AGE_SECONDS) - 1, None),
-        (None, int(NOW) - 86400, NOW - 86400),
-        (None, None, None),
-    ])
-    def test_only_a_plausible_time_counts(self, headers, timestamp, expected):
-        properties = BasicProperties(headers=headers, timestamp=timestamp)
-        assert Delivery("channel", 1, False, "a", properties, b"").published_at(NOW) == expected
-
+class TestAttempts:
     @pytest.mark.parametrize(("attempt", "expected"), [
         (2, 2), (0, 1), (-3, 1), ("5", 1), (None, 1), (1.5, 1), (2**63 - 1, 2**63 - 1)])
     def test_only_a_positive_number_is_an_attempt(self, attempt, expected):
