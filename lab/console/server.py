@@ -11,15 +11,18 @@ from io import BytesIO
 from gevent import socket as gevent_socket
 from gevent.threadpool import ThreadPool
 from werkzeug.exceptions import HTTPException
-
-from services.http import worker
+from werkzeug.wrappers import Response
 
 from lab.console.app import MAX_BODY_BYTES
+from services.http import worker
+from services.http.limits import Limits
 
 THREADS = 16
 
 
 class Worker(worker.Worker):
+    limits = Limits(max_connections=200)
+
     def patch(self) -> None:
         """Nothing but the listening sockets is gevent's; the threads have the standard library as it is."""
         self.sockets = [gevent_socket.socket(one.FAMILY, socket.SOCK_STREAM, fileno=one.sock.detach())
@@ -31,21 +34,12 @@ class Worker(worker.Worker):
 
 
 def _in_threads(application: Callable, pool: ThreadPool) -> Callable:
-    def serve(environ: dict, start_response: Callable) -> list[bytes]:
+    def serve(environ: dict, start_response: Callable):
         try:
             environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read_all(MAX_BODY_BYTES))
+            response = pool.apply(Response.from_app, (application, environ, True))
         except HTTPException as error:
-            return error(environ, start_response)
-        status, headers, body = pool.apply(_respond, (application, environ))
-        start_response(status, headers)
-        return body
+            response = error
+        return response(environ, start_response)
 
     return serve
-
-
-def _respond(application: Callable, environ: dict) -> tuple[str, list, list[bytes]]:
-    """The whole response; werkzeug's own way to have it."""
-    from werkzeug.test import run_wsgi_app
-
-    body, status, headers = run_wsgi_app(application, environ, buffered=True)
-    return status, list(headers), list(body)

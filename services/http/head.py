@@ -31,6 +31,9 @@ _ABSOLUTE_FORM = re.compile(r"^https?://[^/?]*/?", re.IGNORECASE)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(r"[0-9]+")
 _MAX_LENGTH_DIGITS = 18
+# A name, an address or nothing, and a port. Others, Flask cannot route.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\])?(?::[0-9]{{0,5}})?")
 
 
 class Headers(NamedTuple):
@@ -99,6 +102,8 @@ def _headers(data: bytes) -> Headers:
     if len(lines) > MAX_HEADERS:
         raise RequestHeaderFieldsTooLarge(f"there are more than {MAX_HEADERS} headers; send fewer")
     environ = _environ(lines)
+    if not _HOST.fullmatch(environ.get("HTTP_HOST", "")):
+        raise BadRequest("Host must be one name or address")
     return Headers(environ, *_framing(environ), _tokens(environ.get("HTTP_CONNECTION", "")),
                    environ.get("HTTP_EXPECT", "").lower() == "100-continue")
 

@@ -7,7 +7,9 @@ from .server import Server
 
 
 class Worker(GeventPyWSGIWorker):
-    """Its applications may bring limits of their own, as `limits`."""
+    @property
+    def limits(self) -> Limits:
+        return self.app.limits
 
     def server_class(self, listener, application, environ, **_options) -> Server:
-        return Server(listener, application, getattr(self.app, "limits", Limits()), log=None, environ=environ)
+        return Server(listener, application, self.limits, log=None, environ=environ)
