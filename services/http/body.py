@@ -4,13 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from werkzeug.exceptions import (
-    BadRequest,
-    ClientDisconnected,
-    HTTPException,
-    RequestEntityTooLarge,
-    RequestHeaderFieldsTooLarge,
-)
+from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from .client import Client
 from .head import Headers
@@ -18,8 +12,10 @@ from .limits import Limits
 
 # What a slow start may take before the rate counts.
 GRACE_SECONDS = 5.0
-MAX_CHUNK_LINE_BYTES = 1024
-MAX_TRAILER_BYTES = 8 * 1024
+MAX_LINE_BYTES = 1024
+# Sizes, extensions and trailers may be so long, and a quarter of the body besides: a body of tiny chunks takes
+# thousands of times longer to read than another one of its size.
+FRAMING_BYTES = 16 * 1024
 # 15 hexadecimal digits are more than anybody stores.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -34,6 +30,7 @@ class Body:
         self._limits = limits
         self._started = time.monotonic()
         self._received = 0
+        self._framing = 0
         self._on_complete = on_complete
         self.is_complete = False
         if not headers.content_length and not headers.is_chunked:
@@ -93,22 +90,24 @@ class Body:
     def _chunked(self) -> Iterator[bytes]:
         while size := self._chunk_size():
             yield from self._counted(size)
-            if self._line(2) != b"\r\n":
+            if self._line() != b"\r\n":
                 raise BadRequest("a chunk is longer than announced")
-        left = MAX_TRAILER_BYTES
-        while (line := self._line(left)) != b"\r\n":
-            if line is None:
-                raise RequestHeaderFieldsTooLarge("the trailers are too large")
-            left -= len(line)
+        while self._line() != b"\r\n":
+            pass  # trailers
 
     def _chunk_size(self) -> int:
-        found = _CHUNK_LINE.fullmatch(self._line(MAX_CHUNK_LINE_BYTES) or b"")
+        found = _CHUNK_LINE.fullmatch(self._line())
         if not found:
             raise BadRequest("a chunk's size is malformed")
         return int(found[1], 16)
 
-    def _line(self, most: int) -> bytes | None:
-        return self._client.until(b"\n", most, self._deadline())
+    def _line(self) -> bytes:
+        left = FRAMING_BYTES + self._received // 4 - self._framing
+        line = self._client.until(b"\n", min(left, MAX_LINE_BYTES), self._deadline())
+        if line is None:
+            raise BadRequest("the chunks are too small, or their extensions or trailers too large")
+        self._framing += len(line)
+        return line
 
 
 def _too_large(most: int) -> RequestEntityTooLarge:

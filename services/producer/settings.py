@@ -25,7 +25,7 @@ class ProducerSettings(BrokerSettings):
     body_timeout: float = Field(30.0, gt=0, le=3600)
     send_timeout: float = Field(10.0, gt=0, le=3600)
     # Bytes a second that a body must arrive at.
-    min_body_rate: float = Field(1024.0, gt=0)
+    min_body_rate: float = Field(1024.0, gt=0, le=1e9)
     # Of one worker. Each one takes a file descriptor.
     max_connections: int = Field(1000, ge=10, le=50_000)
     # Both bound what a stuck broker can make a worker hold: messages, and the bytes of their bodies.
