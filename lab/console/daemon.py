@@ -20,7 +20,6 @@ from lab.stack.logs import log_file, tail
 # In the environment of its processes: the run folder. Not the stack's mark, as a stack that starts kills all of those.
 MARK = "SRE_LAB_CONSOLE"
 NAME = "console"
-THREADS = 16
 START_DEADLINE_SECONDS = 30
 
 
@@ -36,7 +35,7 @@ def start(settings: LabSettings, progress: Progress) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{settings.console_port}",
              # One process, as it knows what it has started.
-             "--workers", "1", "--worker-class", "gthread", "--threads", str(THREADS),
+             "--workers", "1", "--worker-class", "lab.console.server.Worker",
              "--no-control-socket",  # it would be made in the user's home folder
              "lab.console.app:create_app()"],
             cwd=ROOT, env=os.environ | {MARK: str(settings.run_dir)}, stdin=subprocess.DEVNULL,

@@ -2,13 +2,15 @@
 
 import time
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 from werkzeug.exceptions import HTTPException
 
+from services.http.connections import RETRY_AFTER_SECONDS
+from services.http.errors import headers_of, report
 from services.messaging.health import add_health, now
 from services.messaging.schema import Message, is_undecodable, problems
 
@@ -16,8 +18,6 @@ from . import metrics, openapi
 from .bodies import Bodies, NoRoom
 from .publisher import Outgoing, Publisher, Result
 from .settings import ProducerSettings
-
-RETRY_AFTER_SECONDS = 2
 
 _ERRORS = {
     Result.NACKED: "the broker refused the message; it is not stored",
@@ -56,7 +56,6 @@ def create_app(settings: ProducerSettings, publisher: Publisher) -> Flask:
     """The WSGI application of one worker."""
     app = Flask("producer")
     app.json = _Json(app)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     bodies = Bodies(settings, publisher.bytes_in_flight)
     add_health(app, publisher.trouble)
     _measure_requests(app)
@@ -157,7 +156,7 @@ def _measure_requests(app: Flask) -> None:
 def _answer_errors_as_json(app: Flask) -> None:
     @app.errorhandler(BadRequest)
     def bad_request(error: BadRequest):
-        return jsonify(status="error", error=str(error), fields=error.fields), error.status
+        return {"status": "error", "error": str(error), "fields": error.fields, "timestamp": now()}, error.status
 
     @app.errorhandler(NoRoom)
     def no_room(_error: NoRoom):
@@ -166,15 +165,9 @@ def _answer_errors_as_json(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException):
-        message = error.description
-        if error.code == 413:
-            message = f"the body is larger than {app.config['MAX_CONTENT_LENGTH']} bytes"
-        elif error.code == 408:
-            message = "the body did not arrive in time"
-        headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
-        return jsonify(status="error", error=message), error.code, headers
+        return report(error), error.code, headers_of(error)
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception):
         app.logger.exception("request failed")
-        return jsonify(status="error", error="internal error; see the producer's log"), 500
+        return {"status": "error", "error": "internal error; see the producer's log", "timestamp": now()}, 500

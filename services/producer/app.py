@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,10 @@ from prometheus_client import multiprocess  # noqa: E402
 from services.messaging import logs  # noqa: E402
 
 
+# Open files of a worker that are no clients' connections, with some to spare.
+OTHER_FILES = 200
+
+
 class RootLogger(glogging.Logger):
     """Sends gunicorn's log to the root logger, so that it is JSON like the rest."""
 
@@ -39,6 +44,7 @@ class Producer(BaseApplication):
     def __init__(self, settings: ProducerSettings):
         self._settings = settings
         self._publisher = None
+        self.limits = settings.limits  # for the worker
         super().__init__()
 
     def load_config(self) -> None:
@@ -47,7 +53,7 @@ class Producer(BaseApplication):
             "bind": f"{self._settings.producer_bind}:{self._settings.producer_port}",
             "workers": 1 if development else self._settings.producer_workers,
             "reload": development,
-            "worker_class": "services.producer.server.Worker",
+            "worker_class": "services.http.worker.Worker",
             "worker_tmp_dir": METRICS_DIR,
             "graceful_timeout": 15,
             "timeout": 60,
@@ -79,7 +85,20 @@ class Producer(BaseApplication):
         gc.unfreeze()  # else the interpreter would take it apart too late, when logging is gone
 
 
+def allow_files(count: int) -> None:
+    """Raise this process's limit of open files, as far as it must; exit with a message where the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+        except ValueError:
+            print(f"MAX_CONNECTIONS={SETTINGS.max_connections}: a worker then needs {count} open files, and the system "
+                  f"allows {hard}; lower MAX_CONNECTIONS or raise the limit (ulimit -Hn)", file=sys.stderr)
+            sys.exit(2)
+
+
 def main() -> None:
+    allow_files(SETTINGS.max_connections + OTHER_FILES)
     logs.setup("producer", SETTINGS.log_level)
     Producer(SETTINGS).run()
 

@@ -49,6 +49,7 @@ class Error(_Answer):
     status: Literal["error"]
     error: str
     fields: dict[str, str] = {}
+    timestamp: Timestamp
 
 
 class NotProduced(_Answer):
@@ -93,7 +94,9 @@ def document(settings: ProducerSettings) -> dict[str, Any]:
         "openapi": "3.1.1",
         "info": {
             "title": "sre-lab producer", "version": "1",
-            "description": "Takes messages and publishes them. A 2xx means that the broker has confirmed them.",
+            "description": "Takes messages and publishes them. A 2xx means that the broker has confirmed them. Any call "
+                           "may also be answered 414, 501 or 505, where the server does not take such requests, and "
+                           "503 where too many connections are open, with `Error`; the connection then ends.",
         },
         "paths": {
             "/health": {"get": _call("Whether messages can be published", {200: healthy, 503: unhealthy})},
@@ -130,20 +133,24 @@ def _publishing(summary: str, settings: ProducerSettings, body: dict, example: d
     content = {"application/json": {"schema": body, "example": example}}
     return {"requestBody": {"required": True, "content": content}} | _call(summary, successes | {
         400: _answer("The body is wrong; nothing was published.", Error, {
-            "status": "error", "error": "id: Field required", "fields": {"id": "Field required"}}),
-        408: _answer("The body did not arrive in time.", Error, _error("the body did not arrive in time")),
+            "status": "error", "error": "id: Field required", "fields": {"id": "Field required"}, "timestamp": TIME}),
         413: _answer("The body or the batch is too large.", Error, _error(
             f"the body is larger than {settings.max_body_bytes} bytes")),
-        503: _answer("Not stored: come back.", NotProduced, _NOT_PRODUCED, _RETRY_AFTER),
+        503: _answer("Not stored, `error` says why: come back.", NotProduced, _NOT_PRODUCED, _RETRY_AFTER),
         504: _answer("Not confirmed in time, so nobody knows; a retry with the same id is safe.", NotProduced,
                      _NOT_PRODUCED | {"error": "the broker did not confirm in time, so the outcome is unknown"}),
     })
 
 
 def _call(summary: str, answers: dict[int, dict]) -> dict:
-    wrong_method = _answer("There is no such method here.", Error, _error("The method is not allowed."), _ALLOW)
+    any_call = {
+        400: _answer("Not HTTP/1.1.", Error, _error("the request line is malformed")),
+        405: _answer("There is no such method here.", Error, _error("The method is not allowed."), _ALLOW),
+        408: _answer("The request did not arrive in time.", Error, _error("the request did not arrive in time")),
+        431: _answer("Too many headers, or too large.", Error, _error("there are more than 100 headers; send fewer")),
+    }
     return {"summary": summary,
-            "responses": {str(status): answer for status, answer in (answers | {405: wrong_method}).items()}}
+            "responses": {str(status): answer for status, answer in sorted((any_call | answers).items())}}
 
 
 def _answer(description: str, model: type[BaseModel], example: dict, headers: dict | None = None) -> dict:
@@ -152,7 +159,7 @@ def _answer(description: str, model: type[BaseModel], example: dict, headers: di
 
 
 def _error(text: str) -> dict:
-    return {"status": "error", "error": text}
+    return {"status": "error", "error": text, "timestamp": TIME}
 
 
 def _reference(schema: str) -> dict:

@@ -1,16 +1,12 @@
-"""The services under load: a large backlog, a broker that is stuck, clients that are slow."""
+"""The services under load: a large backlog, a broker that is stuck."""
 
 import itertools
 import json
 import os
-import socket
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 
 import pika
 import psutil
@@ -36,9 +32,6 @@ STUCK_CLIENTS = 100
 INSIST_SECONDS = 4
 # The container's limit in docker-compose.yml.
 PRODUCER_MEMORY = 256 * MIB
-
-SLOW_CLIENTS = 200
-SLOW_STEP_SECONDS = 0.1
 
 
 class Backlog:
@@ -152,48 +145,3 @@ def test_a_stuck_broker_costs_the_producer_bounded_memory(idle_lab):
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
     assert max(samples) < PRODUCER_MEMORY
     wait_until(lambda: post(idle_lab).status_code == 201, what="201")
-
-
-@contextmanager
-def slow_clients(lab: Lab) -> Iterator[list[int]]:
-    """Clients that send a post's body a byte now and then; the list grows by one when each has sent another byte."""
-    rounds, over = [], threading.Event()
-    with ExitStack() as stack:
-        clients = [stack.enter_context(unfinished_post(lab)) for _ in range(SLOW_CLIENTS)]
-
-        def dribble() -> None:
-            while not over.wait(SLOW_STEP_SECONDS):
-                for client in clients:
-                    client.sendall(b" ")
-                rounds.append(len(rounds))
-
-        thread = threading.Thread(target=dribble)
-        thread.start()
-        try:
-            yield rounds
-        finally:
-            over.set()
-            thread.join()
-
-
-def unfinished_post(lab: Lab) -> socket.socket:
-    """A connection on which the head of a post was sent, and nothing of its body."""
-    client = socket.create_connection(("127.0.0.1", lab.settings.producer_port), timeout=20)
-    client.sendall(b"POST /produce HTTP/1.1\r\nHost: producer\r\nContent-Length: 1000\r\n\r\n")
-    return client
-
-
-def test_slow_clients_starve_nobody(idle_lab):
-    with slow_clients(idle_lab) as rounds:
-        for number in range(20):
-            wait_until(lambda number=number: len(rounds) > number, what="another byte of each slow client")
-            assert requests.get(f"{idle_lab.settings.producer_url}/health", timeout=5).status_code == 200
-            assert post(idle_lab).status_code == 201
-
-
-def test_a_client_that_is_too_slow_is_told_so(idle_lab):
-    idle_lab.command("set", "BODY_TIMEOUT=1")
-    idle_lab.stack.restart("producer")
-    with unfinished_post(idle_lab) as client:
-        assert client.recv(65536).startswith(b"HTTP/1.1 408 ")
-    assert post(idle_lab).status_code == 201

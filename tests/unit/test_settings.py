@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from lab import settings
 from lab.errors import LabError
@@ -77,6 +78,15 @@ def test_a_value_that_is_wrong_is_named(env_file, monkeypatch, where, key, value
         monkeypatch.setenv(key, value)
     assert f"in {env_file} or the environment" in refusal()
     assert f"\n  {key}={value!r}: Input should be " in refusal()
+
+
+@pytest.mark.parametrize("key, value", [
+    ("MAX_BODY_BYTES", "4194305"), ("MAX_CONNECTIONS", "0"), ("HEAD_TIMEOUT", "0"), ("SEND_TIMEOUT", "inf"),
+    ("MIN_BODY_RATE", "nan"),
+])
+def test_a_bound_of_the_producer_that_is_wrong_is_refused(key, value):
+    with pytest.raises(ValidationError, match=key.lower()):
+        ProducerSettings(_env_file=None, **{key.lower(): value})
 
 
 def test_a_file_that_cannot_be_read_is_named(env_file):
