@@ -13,6 +13,7 @@ from lab.dlq import DeadLetter, plain, printable
 ERROR_CHARACTERS = 60
 BODY_CHARACTERS = 4000
 EXAMPLES = 5
+CLOCK_SKEW_SECONDS = 1
 
 
 def table(letters: Collection[DeadLetter]) -> Table:
@@ -62,14 +63,16 @@ def body(content: bytes) -> str:
 
 
 def age(letter: DeadLetter) -> str:
-    """Since the first publish, in the largest unit that fits."""
+    """Since the first publish, in the largest unit that fits; "?" where its time is unknown or in the future."""
     if letter.published_at is None:
         return "?"
-    seconds = max(0.0, time.time() - letter.published_at)
+    seconds = time.time() - letter.published_at
+    if seconds < -CLOCK_SKEW_SECONDS:
+        return "?"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def size(length: int) -> str:

@@ -19,7 +19,7 @@ RATES = {
     "requests answered with success": 'sum(rate(load_requests_total{outcome="ok"}[30s]))',
     "messages confirmed": "sum(rate(messages_produced_total[30s]))",
     "messages processed": "sum(rate(messages_consumed_total[30s]))",
-    "messages dead-lettered": "sum(rate(messages_dead_lettered_total[30s])) or vector(0)",
+    "messages dead-lettered": "sum(queue:dead_letters:increase1m) / 60",
 }
 
 
@@ -72,7 +72,7 @@ def _queues(prometheus: Prometheus) -> Table:
 
 
 def _rates(prometheus: Prometheus) -> Table:
-    table = Table("per second, over 30 s", "", box=None)
+    table = Table("per second", "", box=None)
     for title, query in RATES.items():
         value = prometheus.value(query)
         table.add_row(title, "no data" if value is None else f"{value:.1f}")

@@ -18,7 +18,7 @@ def rules(setting: str) -> str:
     windows = parameters["windows"][setting]
     lengths = {windows["budget"], *(alert[end] for alert in windows["alerts"] for end in ("short", "long"))}
     environment = Environment(loader=FileSystemLoader(FOLDER), undefined=_Missing, keep_trailing_newline=True)
-    environment.filters["spoken"] = spoken
+    environment.filters |= {"spoken": spoken, "seconds": seconds}
     return environment.get_template("slo.rules.j2").render(
         of=OF[setting], slos=parameters["slos"], windows=sorted(lengths, key=seconds), **windows)
 

@@ -27,7 +27,7 @@ def build():
                       Value("unacked", f'sum(rabbitmq_detailed_queue_messages_unacked{{queue="messages"}}) / sum(consumer_prefetch{{{OF}}})',
                             "percentunit", above(0.8, 0.95), 0)),
                 stats("Since the last success", "Time since any of them processed a message with success.",
-                      Value("age", f"time() - max(last_success_timestamp_seconds{{{OF}}} > 0)", "s", above(5, 30), 0)),
+                      Value("age", f"clamp_min(time() - max(last_success_timestamp_seconds{{{OF}}} > 0 < time() + 2), 0)", "s", above(5, 30), 0)),
             ]),
             ("Work", [
                 graph("Processed, by consumer", "One that does less than the others is slow, or gets too little.", "mps",
@@ -48,9 +48,8 @@ def build():
                       Query(rate("message_processing_errors_total", "reason"), "{{reason}}"), stacked=True),
                 graph("Retries, by the attempt that failed", "Each goes to a delay queue and comes back later, up to the last attempt.", "mps",
                       Query(rate("messages_retried_total", "attempt"), "attempt {{attempt}}"), stacked=True),
-                graph("Dead letters, by reason", "These are not processed. They are kept, with the reason, until somebody decides.", "mps",
+                graph("Dead letters, by reason", "Dead-lettered by these consumers. The broker dead-letters messages, too: see the RabbitMQ dashboard.", "mps",
                       Query(rate("messages_dead_lettered_total", "reason"), "{{reason}}"),
-                      Query("sum(rate(rabbitmq_global_messages_dead_lettered_delivery_limit_total[$__rate_interval]))", "delivery_limit"),
                       stacked=True, to="rabbitmq"),
             ]),
             ("Deliveries", [

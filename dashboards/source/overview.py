@@ -57,6 +57,7 @@ def build():
                       Value("ready", 'rabbitmq_detailed_queue_messages_ready{queue="messages"}', "none", above(50, 200)),
                       Value("unacked", 'rabbitmq_detailed_queue_messages_unacked{queue="messages"}', "none", neutral()),
                       Value("dead letters", 'rabbitmq_detailed_queue_messages{queue="messages.dlq"}', "none", above(1, 1000)),
+                      Value("dead-lettered in 1 min", "sum(queue:dead_letters:increase1m)", "none", above(1), 0),
                       to="rabbitmq", height=5),
                 stats("Consumer's link ▶", "AMQP over Toxiproxy, as the consumers see it: connections (one for each consumer) and a round trip.",
                       connections("consumer"), round_trip("consumer"),
@@ -72,7 +73,7 @@ def build():
                 graph("Traffic", "In and out. Where the lines part, messages gather in between, or end as dead letters.", "mps",
                       Query("sum(rate(messages_produced_total[$__rate_interval]))", "confirmed"),
                       Query("sum(rate(messages_consumed_total[$__rate_interval]))", "processed"),
-                      Query("sum(rate(messages_dead_lettered_total[$__rate_interval]))", "dead-lettered"), to="rabbitmq", width=6),
+                      Query("sum(queue:dead_letters:increase1m) / 60", "dead-lettered"), to="rabbitmq", width=6),
                 graph("Errors", "Requests that failed, as the clients see them: rejected (503: not stored), unknown (504, or no "
                       "answer), error (anything else).", "reqps",
                       Query('sum by (outcome) (rate(load_requests_total{outcome!="ok"}[$__rate_interval]))', "{{outcome}}"),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pika
 import pytest
 
 from dashboards.queries import fill_in, panels, variable_values
@@ -17,7 +18,8 @@ from lab.fairness import alerts as proof
 from lab.faults import Fault
 from lab.faults.importer import Importer
 from lab.faults.toxics import Toxic
-from lab.settings import ROOT
+from lab.settings import ROOT, LabSettings
+from lab.stack.base import Stack
 from tests.conftest import Lab, private_lab, wait_until
 
 # Some minutes of the quarter of an hour that a healthy lab is to be quiet; HEALTHY_MINUTES=15 for all of it.
@@ -28,13 +30,31 @@ DASHBOARDS = [json.loads(file.read_text()) for file in sorted((ROOT / "dashboard
 
 
 @dataclass(frozen=True)
+class ExpiringMessages:
+    """A publisher whose messages expire before a consumer takes them."""
+
+    count: int
+
+    def inject(self, settings: LabSettings, _stack: Stack) -> None:
+        credentials = pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass)
+        with pika.BlockingConnection(pika.ConnectionParameters(
+                "127.0.0.1", settings.rabbitmq_port, credentials=credentials)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for number in range(self.count):
+                body = json.dumps({"id": f"expiring-{number}", "payload": "x", "processing_time": 1}).encode()
+                channel.basic_publish("messages", "messages", body,
+                                      pika.BasicProperties(delivery_mode=2, expiration="200"), mandatory=True)
+
+
+@dataclass(frozen=True)
 class Case:
     """Faults, by `lab` commands and as scenarios have them, and within how many seconds each alert must fire."""
 
     title: str
     commands: tuple[str, ...]
     alerts: dict[str, float]
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault | ExpiringMessages] = ()
 
 
 CASES = {
@@ -57,6 +77,8 @@ CASES = {
               ('exec rabbitmq rabbitmqctl set_policy drop ^messages$ {"max-length":1} --priority 10',), {
                   "MessagesDropped": 45, "AmqpConnectionUnstable": 120},
               [Toxic(kind="toxic", link="consumer-link", type="limit_data", attributes={"bytes": 5000})]),
+    "G": Case("somebody publishes messages that expire before their turn", (), {
+        "DeadLettersArriving": 45, "SuccessErrorBudgetBurn": 60}, [ExpiringMessages(300)]),
 }
 # What each of them has spent of an error budget is remembered: the ticket comes when the fault is over.
 SLOW_BURNS = {"AvailabilityErrorBudgetBurn": "A", "FreshnessErrorBudgetBurn": "B", "SuccessErrorBudgetBurn": "D"}
@@ -108,12 +130,18 @@ def test_the_alerts_fire_in_time_and_are_over_when_the_fault_is(healthy: Lab, ke
     proof.note(key, case.title, seen(), list(case.alerts))
 
 
+def test_the_alert_names_that_messages_expired(healthy: Lab):
+    window = f"{time.time() - began['G']:.0f}s"
+    fired = healthy.prometheus.vector(f'max_over_time(ALERTS{{alertname="DeadLettersArriving"}}[{window}])')
+    assert {labels["reason"] for labels, _value in fired} == {"expired"}
+
+
 def test_slow_burns_come_and_go(healthy: Lab):
     seen = {name + proof.SLOW: proof.fired(healthy.prometheus, began[key]).get(name + proof.SLOW)
             for name, key in SLOW_BURNS.items()}
     assert None not in seen.values(), seen
     wait_until(lambda: not healthy.prometheus.firing_alerts(), RESOLVED_SECONDS, "an end of the slow burns")
-    proof.note("G", "afterwards, from what A, B and D have spent (seconds since then)", seen, list(seen))
+    proof.note("H", "afterwards, from what A, B and D have spent (seconds since then)", seen, list(seen))
 
 
 def test_every_alert_is_raised_by_a_scenario_or_here():

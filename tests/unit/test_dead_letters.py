@@ -207,7 +207,7 @@ class TestView:
         assert dlq_view.summary([]) == "no dead letters"
 
     @pytest.mark.parametrize(("seconds", "shown"), [
-        (5, "5 s"), (119, "119 s"), (130, "2 min"), (3600 * 5, "5 h"), (86400 * 3, "3 d")])
+        (5, "5 s"), (119, "119 s"), (130, "2 min"), (3600 * 5, "5 h"), (86400 * 3, "3 d"), (-1, "0 s"), (-60, "?")])
     def test_ages(self, seconds, shown, monkeypatch):
         monkeypatch.setattr(dlq_view.time, "time", lambda: 1_000_000.0)
         assert dlq_view.age(letter(timestamp=1_000_000 - seconds)) == shown

@@ -22,6 +22,7 @@ RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
 RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+SCRAPED = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
 PARAMETERS = yaml.safe_load((FOLDER / "slo.yml").read_text())
 SLOS = {slo["name"]: slo for slo in PARAMETERS["slos"]}
 PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
@@ -52,6 +53,7 @@ FOREIGN_METRICS = {
     "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
     "rabbitmq_global_messages_dead_lettered_expired_total",
     "rabbitmq_global_messages_dead_lettered_maxlen_total",
+    "rabbitmq_global_messages_dead_lettered_rejected_total",
     "rabbitmq_global_messages_delivered_total",
     "rabbitmq_global_messages_received_total",
     "rabbitmq_global_messages_redelivered_total",
@@ -106,8 +108,10 @@ def own_metrics() -> set[str]:
 
 
 def metrics_in(query: str) -> set[str]:
-    """The metric names of a PromQL expression."""
-    named = {name for names in re.findall(r'__name__=~?"([^"]+)"', query) for name in names.split("|")}
+    """The metric names of a PromQL expression; a pattern stands for the foreign metrics that it matches."""
+    patterns = {name for names in re.findall(r'__name__=~?"([^"]+)"', query) for name in names.split("|")}
+    named = {name for pattern in patterns
+             for name in [metric for metric in FOREIGN_METRICS if re.fullmatch(pattern, metric)] or [pattern]}
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|without|on|ignoring) *\([^)]*\)", " ", bare)
     words = re.findall(r"(?<![\w.:])([A-Za-z_:][\w:]*)(?! *\(|[\w:])", bare)
@@ -154,6 +158,32 @@ def test_queries_of_the_runbook_parse(tmp_path):
     run("promtool", "check", "rules", file)
 
 
+# -- what is scraped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counter, queue_type, strategy, reason", [
+    ("rejected", "rabbit_quorum_queue", "at_least_once", "rejected"),
+    ("delivery_limit", "rabbit_quorum_queue", "disabled", "delivery_limit"),
+    ("maxlen", "rabbit_quorum_queue", "at_most_once", "maxlen"),
+    ("expired", "rabbit_quorum_queue", "at_most_once", "expired"),
+    ("expired", "rabbit_quorum_queue", "disabled", "expired"),
+    ("expired", "rabbit_quorum_queue", "at_least_once", None),  # retries, too
+    ("confirmed", "rabbit_quorum_queue", "at_least_once", None),
+    ("expired", "rabbit_classic_queue", "disabled", None),  # of others
+])
+def test_dead_letters_that_the_broker_counts_get_their_reason_as_a_label(counter, queue_type, strategy, reason):
+    [job] = [job for job in SCRAPED if job["job_name"] == "rabbitmq"]
+    [rule] = job["metric_relabel_configs"]
+    assert (rule["source_labels"], rule["target_label"]) == (["__name__", "queue_type", "dead_letter_strategy"], "reason")
+    matched = re.fullmatch(rule["regex"], f"rabbitmq_global_messages_dead_lettered_{counter}_total;{queue_type};{strategy}")
+    assert (re.sub(r"\$\{(\d)\}", lambda group: matched[int(group[1])] or "", rule["replacement"]) if matched else None) == reason
+
+
+def test_queues_of_other_virtual_hosts_are_not_scraped():
+    [job] = [job for job in SCRAPED if job["job_name"] == "rabbitmq-queues"]
+    assert job["params"]["vhost"] == ["/"]
+
+
 # -- metrics --------------------------------------------------------------------------------------
 
 
@@ -161,6 +191,8 @@ def test_queries_of_the_runbook_parse(tmp_path):
     ('sum by (reason) (rate(a_total{x="y_z"}[30s])) > 0.5', {"a_total"}),
     ("a:b:c > bool 10 unless on() (d - 5 and e == 0) or vector(1)", {"a:b:c", "d", "e"}),
     ('rate({__name__=~"a_total|b_total"}[1m])', {"a_total", "b_total"}),
+    ('rate({__name__=~"a_total|rabbitmq_disk_.+_limit_bytes"}[1m])',
+     {"a_total", "rabbitmq_disk_space_available_limit_bytes"}),
     ('label_replace(sum(a) > 0, "reason", "b", "", "")', {"a"}),
     ("clamp_min(time() - a, 0) + quantile_over_time(0.5, b[20s:2s])", {"a", "b"}),
 ])
@@ -199,6 +231,12 @@ def test_an_objective_and_its_error_budget_say_the_same():
     freshness = SLOS["freshness"]
     [late] = [rule["expr"] for rule in RULES if rule.get("record") == "queue:processing_late:bool"]
     assert late == f"{freshness['query']} > bool {freshness['objective']}"
+
+
+def test_the_error_ratio_of_success_counts_each_expired_message_once():
+    [interval] = {group["interval"] for group in yaml.safe_load((FOLDER / "rules" / "sli.yml").read_text())["groups"]}
+    samples = 60 // generate.seconds(interval)
+    assert f"sum_over_time(queue:dead_letters_expired:increase1m[$window]) / {samples} / $seconds" in SLOS["success"]["error_ratio"]
 
 
 @pytest.mark.parametrize("setting", generate.FILES)
