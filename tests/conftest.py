@@ -67,6 +67,14 @@ def activated() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
+def answer_of(url: str, **options) -> requests.Response | None:
+    """What `url` answers; None where nothing answers yet, or not in time: a port may listen before its program works."""
+    try:
+        return requests.get(url, timeout=5, **options)
+    except requests.RequestException:
+        return None
+
+
 def metric(url: str, name: str) -> float:
     """A metric of the service at `url`: the sum of its series."""
     text = requests.get(f"{url}/metrics", timeout=5).text

@@ -16,7 +16,7 @@ import requests
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
-from tests.conftest import Lab, activated, private_lab, wait_until
+from tests.conftest import Lab, activated, answer_of, private_lab, wait_until
 from tests.ports import free_ports
 
 PORTS = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
@@ -183,22 +183,14 @@ def test_the_older_compose_does_it_all(clone):
     clone.type("docker-compose up -d rabbitmq")
     assert [one["Config"]["Labels"]["com.docker.compose.service"] for one in inspected(clone)] == ["rabbitmq"]
     management = clone.url("RABBITMQ_MANAGEMENT_PORT", "/api/queues")
-    queues = wait_until(lambda: _answer(management), what="the management")
-    assert "messages" in {queue["name"] for queue in queues}  # the volume outlived `down`
+    answer = wait_until(lambda: answer_of(management, auth=("admin", "password")), what="the management")
+    assert "messages" in {queue["name"] for queue in answer.json()}  # the volume outlived `down`
 
     clone.type("docker-compose up -d")
     assert len(inspected(clone)) == 10
     assert "consumer" in clone.type("docker-compose ps")
     clone.follow("docker-compose logs -f consumer", until="broker connected")
     clone.type("docker-compose down")
-
-
-def _answer(url: str) -> list | None:
-    try:
-        answer = requests.get(url, auth=("admin", "password"), timeout=5)
-    except requests.RequestException:
-        return None
-    return answer.json() if answer.ok else None
 
 
 @pytest.fixture
