@@ -155,16 +155,21 @@ class Terminal:
             self._read()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                while self._read():
+                    pass  # what it wrote at the end
                 return os.waitstatus_to_exitcode(status)
             assert time.monotonic() < deadline, f"it goes on: {self.shown[-2000:]}"
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Whether there was something to read."""
         ready, _, _ = select.select([self._fd], [], [], 0.2)
         if ready:
             try:
                 self.shown += os.read(self._fd, 65536).decode(errors="replace")
+                return True
             except OSError:  # the program has ended
                 time.sleep(0.1)
+        return False
 
 
 @pytest.fixture(scope="session")
