@@ -14,6 +14,7 @@ SCENARIO =
 ONLY =
 PASSES =
 FRESH =
+ROUNDS = 30
 COMPONENT =
 CAUSE =
 NOTES =
@@ -34,7 +35,7 @@ option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 PICTURES = lab/console/pictures
 
 .PHONY: help setup up down ps status logs restart-consumer restart-producer scale-consumer monitor \
-	load scenarios detect submit hint grade reset reports exam check scenarios-proof campaign test benchmark smoke clean \
+	load scenarios detect submit hint grade reset reports exam check scenarios-proof campaign test racing benchmark smoke clean \
 	generate pictures requirements
 
 help: ## show this list
@@ -116,6 +117,10 @@ campaign: ## break the system at random, RUNS times from SEED on; HOSTILE=1 send
 
 test: ## run all tests; they need the programs of the native stack
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 3
+
+racing: ## run the tests that once raced, ROUNDS=30 times; stops at the first failure
+	@LAB_STACK=native scripts/setup && for round in $$(seq $(call quoted,ROUNDS)); do echo "round $$round"; \
+		.venv/bin/python -m pytest tests/ -m racing --quiet --numprocesses 3 || exit; done
 
 benchmark: ## measure the services against their peers, or only FIGURES="produce drain"
 	@LAB_STACK=native scripts/setup && .venv/bin/python -m benchmarks $(FIGURES)

@@ -11,7 +11,7 @@ from benchmarks.broker import PEERS_QUEUE, QUEUE, Broker
 from benchmarks.method import Invalid
 from benchmarks.peers_python import peers_python
 from lab.settings import ROOT
-from tests.conftest import free_ports
+from tests.ports import free_ports
 
 OURS = "ours"
 CONSTANT = "the same server, constant answer"
@@ -85,7 +85,7 @@ def running(broker: Broker, *names: str) -> Iterator[dict[str, Contender]]:
     """Those contenders, started and warm."""
     with ExitStack() as stack:
         found = {}
-        for name, port in zip(names, free_ports(len(names)), strict=True):
+        for name, port in zip(names, stack.enter_context(free_ports(len(names))), strict=True):
             command, queue = SERVERS[name]
             argv, environment = command(port)
             url = stack.enter_context(servers.http_server(

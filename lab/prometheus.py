@@ -1,7 +1,9 @@
 """Asks Prometheus. https://prometheus.io/docs/prometheus/latest/querying/api/"""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import requests
 
@@ -36,11 +38,14 @@ class Prometheus:
 
     def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
         """Every result of a query over time, `step` seconds apart; those without any number are left out."""
-        found = []
-        for result in self._ask("query_range", query=query, start=start, end=end, step=step):
-            pairs = ((time, _number(text)) for time, text in result["values"])
-            found.append(Series(result["metric"], [(time, value) for time, value in pairs if value is not None]))
-        return [series for series in found if series.points]
+        return _series(self._ask("query_range", query=query, start=start, end=end, step=step))
+
+    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+        """What is stored of a selector's series between two moments (Unix time in seconds).
+
+        `range` also repeats a sample for up to five minutes where the next one is missing, as after a crash.
+        """
+        return _series(self._ask("query", query=f"{selector}[{max(1, round((end - start) * 1000))}ms]", time=end))
 
     def vector(self, query: str) -> list[tuple[dict, float]]:
         """(labels, value) of every result."""
@@ -58,6 +63,10 @@ class Prometheus:
         """The groups of rules that it has loaded."""
         return self._ask("rules")["groups"]
 
+    def evaluated_at(self) -> float:
+        """When (Unix time in seconds) the group of rules that has waited longest was last evaluated; inf without rules."""
+        return min((datetime.fromisoformat(group["lastEvaluation"]).timestamp() for group in self.rules()), default=math.inf)
+
     def targets(self) -> list[dict]:
         """Everything that it scrapes."""
         return self._ask("targets", state="active")["activeTargets"]
@@ -73,6 +82,14 @@ class Prometheus:
             raise LabError(f"Prometheus refused {parameters.get('query')!r}: {content.get('error')}")
         data = content["data"]
         return data.get("result", data)
+
+
+def _series(results: Iterable[dict]) -> list[Series]:
+    found = []
+    for result in results:
+        pairs = ((time, _number(text)) for time, text in result["values"])
+        found.append(Series(result["metric"], [(time, value) for time, value in pairs if value is not None]))
+    return [series for series in found if series.points]
 
 
 def _number(text: str) -> float | None:

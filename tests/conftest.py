@@ -2,11 +2,9 @@
 
 import os
 import pty
-import random
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from lab.prometheus import Prometheus
 from lab.settings import ROOT, LabSettings
 from lab.stack.compose import docker
 from lab.stack.base import Stack
+from tests.ports import free_ports
 from tests.standins import engine
 
 CONSUMER_PORTS = 10
@@ -52,17 +51,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> TogetherByFile:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
-    """Poll until `condition` gives something true, and return that; fail after `seconds`."""
+    """Poll until `condition` gives something true, and return that; fail where it is not after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+    while True:
+        # Read before the poll: a process that did not run for that long polls once more.
+        is_last = time.monotonic() > deadline
+        if result := condition():
+            return result
+        assert not is_last, f"{what} did not come true within {seconds} s"
         time.sleep(0.1)
-    return result
 
 
 def activated() -> dict[str, str]:
     """The environment of a shell after `. .venv/bin/activate`."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def answer_of(url: str, **options) -> requests.Response | None:
+    """What `url` answers; None where nothing answers yet, or not in time: a port may listen before its program works."""
+    try:
+        return requests.get(url, timeout=5, **options)
+    except requests.RequestException:
+        return None
 
 
 def metric(url: str, name: str) -> float:
@@ -71,39 +81,23 @@ def metric(url: str, name: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
 
-def free_ports(count: int) -> list[int]:
-    """Free ports in a row, below the range from which the kernel takes ports for connections."""
-    while True:
-        first = random.randrange(10_000, 30_000)
-        sockets = []
-        try:
-            for port in range(first, first + count):
-                probe = socket.socket()
-                sockets.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return list(range(first, first + count))
-        except OSError:
-            continue
-        finally:
-            for probe in sockets:
-                probe.close()
-
-
-def write_settings(path: Path, run_dir: Path, **changes: object) -> None:
-    """A settings file for a private lab: the example's values, other ports, other folders."""
+@contextmanager
+def private_settings(path: Path, run_dir: Path, **changes: object) -> Iterator[Path]:
+    """A settings file for a private lab: the example's values, other folders, and ports reserved for as long."""
     values = dict(dotenv_values(lab_settings.EXAMPLE_FILE))
     names = [name for name in values if name.endswith("_PORT") and name != "CONSUMER_PORT"]
-    ports = free_ports(len(names) + CONSUMER_PORTS)
-    values |= {name: str(port) for name, port in zip(names, ports, strict=False)}
-    values |= {
-        "CONSUMER_PORT": str(ports[len(names)]),
-        "LAB_STACK": "native",
-        "COMPOSE_PROJECT_NAME": f"sre-lab-test-{ports[0]}",
-        "LAB_RUN_DIR": str(run_dir / "run"),
-        "LAB_REPORTS_DIR": str(run_dir / "reports"),
-    }
-    values |= {name: str(value) for name, value in changes.items()}
-    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    with free_ports(len(names) + CONSUMER_PORTS) as ports:
+        values |= {name: str(port) for name, port in zip(names, ports, strict=False)}
+        values |= {
+            "CONSUMER_PORT": str(ports[len(names)]),
+            "LAB_STACK": "native",
+            "COMPOSE_PROJECT_NAME": f"sre-lab-test-{ports[0]}",
+            "LAB_RUN_DIR": str(run_dir / "run"),
+            "LAB_REPORTS_DIR": str(run_dir / "reports"),
+        }
+        values |= {name: str(value) for name, value in changes.items()}
+        path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        yield path
 
 
 @dataclass(frozen=True)
@@ -161,16 +155,21 @@ class Terminal:
             self._read()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                while self._read():
+                    pass  # what it wrote at the end
                 return os.waitstatus_to_exitcode(status)
             assert time.monotonic() < deadline, f"it goes on: {self.shown[-2000:]}"
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Whether there was something to read."""
         ready, _, _ = select.select([self._fd], [], [], 0.2)
         if ready:
             try:
                 self.shown += os.read(self._fd, 65536).decode(errors="replace")
+                return True
             except OSError:  # the program has ended
                 time.sleep(0.1)
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -194,9 +193,7 @@ def docker_engine(tmp_path_factory) -> Iterator[None]:
 @contextmanager
 def private_lab(folder: Path, **changes: object) -> Iterator[Lab]:
     """A lab of its own that is down, and its settings in force; nothing of it is left at the end."""
-    env_file = folder / "env"
-    write_settings(env_file, folder, **changes)
-    with pytest.MonkeyPatch.context() as patch:
+    with private_settings(folder / "env", folder, **changes) as env_file, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENV_FILE", str(env_file))
         lab = Lab(lab_settings.load(), env_file)
         try:

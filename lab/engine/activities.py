@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
-from lab.engine import marks, reports, view
+from lab.engine import interrupts, marks, reports, view
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
@@ -67,8 +67,10 @@ def exercise() -> None:
     held = exams.held()
     watching = watch.over(settings, stacks.current(settings), run)
     _begin(records, run)
-    with view.current().exercise(scenario, run, held.exam.candidate if held else None) as show:
+    with view.current().exercise(scenario, run, held.exam.candidate if held else None) as show, \
+            interrupts.remembered() as check_interrupted:
         while True:
+            check_interrupted()
             run = records.get(run.id)
             if run.state != "injected":
                 raise LabError("the run was ended from another terminal")

@@ -1,14 +1,18 @@
 """What Prometheus measured of a run, as a report shows it: curves, where they broke their objective, and alerts."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab import slo
-from lab.grading.facts import STEP_SECONDS, holes
+from lab.grading.facts import LONGEST_HOLE_SECONDS, STEP_SECONDS, holes
 from lab.prometheus import Prometheus
 
 # The curves begin so long before the injection: what was well is to be seen, too.
 LEAD_SECONDS = 30.0
+# How long a report waits at most for the evaluation of the rules after its end; it comes every 2 s.
+EVALUATION_SECONDS = 10.0
+POLL_SECONDS = 0.2
 # Beside the objectives: title, unit, query.
 SIGNALS = (
     ("Messages that wait in the queue", "messages", 'sum(rabbitmq_detailed_queue_messages{queue="messages"})'),
@@ -68,22 +72,34 @@ def measure(prometheus: Prometheus, injected_at: float, end: float) -> Measureme
 def alerts(prometheus: Prometheus, start: float, end: float) -> list[Alert]:
     """What fired between two moments (Unix time in seconds), the first one first.
 
-    It is ALERTS{alertstate="firing"} as a range, so begin and end are right to within STEP_SECONDS; what
-    fires at the end ends there. Raises LabError when Prometheus does not answer.
+    An alert counts from the evaluation of its rule that makes it fire, up to the last one at or before `end`. One that
+    is still pending then, or fires later, does not. Raises LabError when Prometheus does not answer.
     """
+    _await_evaluation(prometheus, end)
     fired: dict[tuple[str, str], set[float]] = {}
-    for series in prometheus.range('ALERTS{alertstate="firing"}', start, end, STEP_SECONDS):
+    for series in prometheus.samples('ALERTS{alertstate="firing"}', start, end):
         key = series.labels["alertname"], series.labels.get("severity", "")
         fired.setdefault(key, set()).update(moment for moment, _value in series.points)
-    found = (Alert(*key, stretches(times)) for key, times in fired.items())
+    # An evaluation that comes late ends no alert.
+    found = (Alert(*key, stretches(times, LONGEST_HOLE_SECONDS)) for key, times in fired.items())
     return sorted(found, key=lambda alert: (alert.stretches[0], alert.name))
 
 
-def stretches(times: Iterable[float]) -> tuple[tuple[float, float], ...]:
-    """Begin and end of each run of moments that are no more than a step apart."""
+def _await_evaluation(prometheus: Prometheus, moment: float) -> None:
+    """Until all that the rules give up to that moment (Unix time in seconds) is stored, or EVALUATION_SECONDS have passed.
+
+    A group that was evaluated at or after it has stored its evaluations before it.
+    """
+    deadline = time.monotonic() + EVALUATION_SECONDS
+    while prometheus.evaluated_at() < moment and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def stretches(times: Iterable[float], longest_gap: float = 1.5 * STEP_SECONDS) -> tuple[tuple[float, float], ...]:
+    """Begin and end of each run of moments that are no more than a gap (in seconds) apart: by default a step."""
     found: list[tuple[float, float]] = []
     for moment in sorted(times):
-        if found and moment - found[-1][1] < 1.5 * STEP_SECONDS:
+        if found and moment - found[-1][1] <= longest_gap:
             found[-1] = found[-1][0], moment
         else:
             found.append((moment, moment))

@@ -11,7 +11,7 @@ import pytest
 from lab.campaign import plan
 from lab.settings import ROOT
 from services.producer.settings import ProducerSettings
-from tests.conftest import write_settings
+from tests.conftest import private_settings
 
 WORKER, PUBLISHER = "services/consumer/worker.py", "services/producer/publisher.py"
 PROPERTIES = "services/messaging/properties.py"
@@ -50,15 +50,14 @@ class Clone:
     """A copy of the code with a lab of its own."""
 
     def __init__(self, folder: Path):
-        self.folder = folder / "clone"
+        self.folder = folder
         for part in ("lab", "services", "prometheus", "rabbitmq", "dashboards", "toxiproxy", "scenarios"):
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("locustfile.py", ".env.example"):
             shutil.copy(ROOT / file, self.folder)
-        settings = self.folder / ".env"
-        write_settings(settings, folder, **SLOW)
+        self.settings = folder / ".env"
         self.environment = os.environ | {
-            "ENV_FILE": str(settings), "PATH": f"{ROOT / '.lab/tools'}:{os.environ['PATH']}"}
+            "ENV_FILE": str(self.settings), "PATH": f"{ROOT / '.lab/tools'}:{os.environ['PATH']}"}
 
     def plant(self, defect: str) -> None:
         for file, right, wrong in DEFECTS[defect]:
@@ -75,9 +74,10 @@ class Clone:
 
 @pytest.fixture
 def clone(tmp_path):
-    clone = Clone(tmp_path)
-    yield clone
-    clone.lab("clean")
+    clone = Clone(tmp_path / "clone")
+    with private_settings(clone.settings, tmp_path, **SLOW):
+        yield clone
+        clone.lab("clean")
 
 
 def test_the_seeds_do_what_they_are_named_after():

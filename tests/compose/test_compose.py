@@ -16,9 +16,10 @@ import requests
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
-from tests.conftest import Lab, activated, free_ports, private_lab, wait_until
+from tests.conftest import Lab, activated, answer_of, private_lab, wait_until
+from tests.ports import free_ports
 
-PROJECT = "sre-lab-test-clone"
+PORTS = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
 # Both versions of Compose, where both are there.
 COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}
 
@@ -26,16 +27,16 @@ COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}
 class Clone:
     """A copy of what git tracks, without any .env; only the ports differ, as a busy machine needs it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, ports: list[int]):
         self.folder = folder
+        self.project = f"sre-lab-test-clone-{ports[0]}"  # another clone may be under test on the same engine
         tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
                                  capture_output=True, text=True, check=True).stdout.split("\0")
         for name in filter(None, tracked):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-        names = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
-        self.ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
-        self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": PROJECT}
+        self.ports = dict(zip(PORTS, map(str, ports), strict=True))
+        self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": self.project}
         self.environment.pop("ENV_FILE", None)
 
     def run(self, *command: str, timeout: float = 600) -> str:
@@ -74,16 +75,17 @@ class Clone:
 @pytest.fixture(scope="module")
 def clone(docker_engine, tmp_path_factory) -> Iterator[Clone]:
     """A clone in which `docker compose up -d` was typed."""
-    clone = Clone(tmp_path_factory.mktemp("clone"))
-    try:
-        clone.type("docker compose up -d" if docker.compose_command()[0] == "docker" else "docker-compose up -d")
-        yield clone
-    finally:
-        docker.remove_all(PROJECT)
+    with free_ports(len(PORTS)) as ports:
+        clone = Clone(tmp_path_factory.mktemp("clone"), ports)
+        try:
+            clone.type("docker compose up -d" if docker.compose_command()[0] == "docker" else "docker-compose up -d")
+            yield clone
+        finally:
+            docker.remove_all(clone.project)
 
 
 def inspected(clone: Clone) -> list[dict]:
-    ids = docker.run("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").split()
+    ids = docker.run("ps", "-aq", "--filter", f"label=com.docker.compose.project={clone.project}").split()
     return json.loads(docker.run("inspect", *ids))
 
 
@@ -177,26 +179,18 @@ def test_the_older_compose_does_it_all(clone):
     if shutil.which("docker-compose") is None:
         pytest.skip("not installed: docker-compose")
     clone.compose("down")
-    assert docker.containers(PROJECT) == []
+    assert docker.containers(clone.project) == []
     clone.type("docker-compose up -d rabbitmq")
     assert [one["Config"]["Labels"]["com.docker.compose.service"] for one in inspected(clone)] == ["rabbitmq"]
     management = clone.url("RABBITMQ_MANAGEMENT_PORT", "/api/queues")
-    queues = wait_until(lambda: _answer(management), what="the management")
-    assert "messages" in {queue["name"] for queue in queues}  # the volume outlived `down`
+    answer = wait_until(lambda: answer_of(management, auth=("admin", "password")), what="the management")
+    assert "messages" in {queue["name"] for queue in answer.json()}  # the volume outlived `down`
 
     clone.type("docker-compose up -d")
     assert len(inspected(clone)) == 10
     assert "consumer" in clone.type("docker-compose ps")
     clone.follow("docker-compose logs -f consumer", until="broker connected")
     clone.type("docker-compose down")
-
-
-def _answer(url: str) -> list | None:
-    try:
-        answer = requests.get(url, auth=("admin", "password"), timeout=5)
-    except requests.RequestException:
-        return None
-    return answer.json() if answer.ok else None
 
 
 @pytest.fixture
@@ -231,9 +225,10 @@ def test_a_scenario_is_played_graded_and_reset(lab):
 def _check_that_clean_leaves_nothing_of_ours_and_touches_nothing_else(lab: Lab) -> None:
     # From an image of ours, whose labels Docker hands on to it.
     [image] = {one.image for one in docker.containers(lab.settings.compose_project_name) if one.service == "producer"}
-    docker.run("volume", "create", "somebody-elses")
-    docker.run("network", "create", "somebody-elses")
-    foreign = docker.run("create", "--name", "somebody-elses", "-v", "somebody-elses:/data", image, "true").strip()
+    other = f"another-{lab.settings.compose_project_name}"
+    docker.run("volume", "create", other)
+    docker.run("network", "create", other)
+    foreign = docker.run("create", "--name", other, "-v", f"{other}:/data", image, "true").strip()
     try:
         lab.command("clean")
         lab.command("clean")  # twice is safe
@@ -242,13 +237,13 @@ def _check_that_clean_leaves_nothing_of_ours_and_touches_nothing_else(lab: Lab) 
         assert docker.run("volume", "ls", "-q", "--filter", project) == ""
         assert docker.run("network", "ls", "-q", "--filter", project) == ""
         assert not lab.settings.run_dir.exists()
-        assert docker.run("volume", "ls", "-q", "--filter", "name=somebody-elses").split() == ["somebody-elses"]
-        assert docker.run("network", "ls", "-q", "--filter", "name=somebody-elses")
-        assert docker.run("ps", "-aq", "--no-trunc", "--filter", "name=somebody-elses").strip() == foreign
+        assert docker.run("volume", "ls", "-q", "--filter", f"name={other}").split() == [other]
+        assert docker.run("network", "ls", "-q", "--filter", f"name={other}")
+        assert docker.run("ps", "-aq", "--no-trunc", "--filter", f"name={other}").strip() == foreign
     finally:
         docker.run("rm", "--force", "--volumes", foreign)
-        docker.run("network", "rm", "somebody-elses")
-        docker.run("volume", "rm", "--force", "somebody-elses")
+        docker.run("network", "rm", other)
+        docker.run("volume", "rm", "--force", other)
 
 
 def test_a_taken_port_is_named_with_its_setting_and_its_holder(lab):

@@ -114,7 +114,7 @@ def _answers(server: Server) -> bool:
     while time.monotonic() < limit and server.process.poll() is None:
         try:
             answer = requests.get(f"{server.url}/version", timeout=1)
-        except requests.ConnectionError:
+        except requests.RequestException:  # refused, or too slow
             time.sleep(0.02)
         else:
             return "version" in answer.json() and server.process.poll() is None

@@ -244,14 +244,17 @@ class TestLoad:
         for number, connection in enumerate(connections):
             assert receive(connection, 3) == b"%03d" % number
 
+    @pytest.mark.racing
     def test_many_connections_share_a_toxic(self, echo, dial):
+        """One after the other, a hundred would take a hundred times as long as one."""
         echo.add_toxic(type="latency", attributes={"latency": 100})
         connections = [dial() for _ in range(100)]
+        alone = round_trip(connections[0])
         started = time.monotonic()
         for connection in connections:
             connection.sendall(b"x")
         assert all(receive(connection, 1) == b"x" for connection in connections)
-        assert 0.1 <= time.monotonic() - started < 100 * 0.1
+        assert 0.1 <= time.monotonic() - started < 100 * alone
 
     def test_receiver_that_does_not_read_stops_the_sender(self, wire, stream):
         """Then nothing is lost: back pressure crosses the proxy, buffers are bounded."""
@@ -261,10 +264,13 @@ class TestLoad:
         sender.shutdown(socket.SHUT_WR)
         assert len(receive_all(receiver)) == sent
 
+    @pytest.mark.racing
     def test_toxic_in_front_of_a_receiver_that_does_not_read(self, wire, stream):
+        """What it gets is dropped, not kept: the sender never waits for good."""
         wire.proxy.add_toxic(type="timeout", stream=stream, attributes={"timeout": 0})
         sender, receiver = wire.sides(stream)
-        assert _send_until_stuck(sender, limit=1 << 20) == 1 << 20  # dropped, not kept
+        for _ in range(64):
+            sender.sendall(b"x" * 65536)
         assert is_silent(receiver, 0.1)
 
 

@@ -1,6 +1,7 @@
 """What each toxic does to bytes and to time, in both streams.
 
-Times are only ever bounded from below, so that a slow machine fails nothing. Where a test
+Times are only ever bounded from below, or by a multiple of what one message takes on the same
+machine, so that a slow machine fails nothing. Where a test
 needs "for ever", it says a minute: what arrives at all then arrived because of the change.
 """
 
@@ -63,16 +64,21 @@ class TestLatency:
             assert receive(receiver, 1) == b"x"
             assert time.monotonic() - started >= 0.02
 
+    @pytest.mark.racing
     def test_messages_do_not_wait_for_each_other(self, wire, stream):
-        """One by one, twenty would take 10 s."""
+        """One by one, twenty would take twenty times as long as one."""
         add(wire.proxy, "latency", stream, latency=500)
         sender, receiver = wire.sides(stream)
-        started = time.monotonic()
-        for _ in range(20):
-            sender.sendall(b"x")
-            time.sleep(0.005)  # apart, so that they are 20 chunks
-        assert receive(receiver, 20) == b"x" * 20
-        assert 0.5 <= time.monotonic() - started < 5
+
+        def seconds_for(count: int) -> float:
+            started = time.monotonic()
+            for _ in range(count):
+                sender.sendall(b"x")
+                time.sleep(0.005)  # apart, so that they are as many chunks
+            assert receive(receiver, count) == b"x" * count
+            return time.monotonic() - started
+
+        assert seconds_for(20) < 20 * seconds_for(1)
 
     def test_delays_the_end_of_the_stream_by_what_is_before_it(self, wire, stream):
         add(wire.proxy, "latency", stream, latency=100)
@@ -133,14 +139,15 @@ class TestTimeout:
         assert time.monotonic() - started >= 0.15
         assert has_ended(sender)
 
+    @pytest.mark.racing
     def test_data_starts_the_time_anew(self, wire, stream):
-        add(wire.proxy, "timeout", stream, timeout=150)
+        add(wire.proxy, "timeout", stream, timeout=1000)
         sender, receiver = wire.sides(stream)
-        time.sleep(0.05)
+        time.sleep(0.1)
         started = time.monotonic()
         sender.sendall(b"lost")
         assert receive_all(receiver) == b""
-        assert time.monotonic() - started >= 0.15
+        assert time.monotonic() - started >= 1
 
     def test_zero_holds_for_ever(self, wire, stream):
         add(wire.proxy, "timeout", stream, timeout=0)

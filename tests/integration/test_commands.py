@@ -89,8 +89,9 @@ def curl(running_lab) -> Callable[[str], str]:
 # -- make ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.racing
 def test_make_logs(running_lab):
-    assert "broker connected" in shell("make logs")
+    wait_until(lambda: "broker connected" in shell("make logs"), what="the log line")
 
 
 def test_make_scale_consumer(running_lab):

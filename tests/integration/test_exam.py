@@ -12,6 +12,7 @@ import requests
 
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
+from lab.evidence.metrics import BEGAN
 from lab.exam.exam import draw
 from lab.exam.key import Key
 from lab.stack import marked
@@ -99,6 +100,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
         assert f"NOT VALID: {section} was changed" in refused.stdout
 
 
+@pytest.mark.racing
 def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     lab, key_file, key = examined
     engine = start(lab, key, key_file)
@@ -115,9 +117,12 @@ def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     acknowledged.write_text(acknowledged.read_text().replace("acknowledged", "acknowledgeb", 1))
     with closing(sqlite3.connect(lab.settings.run_dir / "lab.sqlite")) as database, database:
         database.execute("UPDATE events SET time = time + 60 WHERE kind = 'injected'")
+    began = lab.prometheus.value(BEGAN)
     lab.command("restart", "prometheus")
     (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]")
-    wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()})
+    wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()},
+               what="the changed target")
+    wait_until(lambda: lab.prometheus.value(BEGAN) != began, what="a scrape of the new Prometheus")
     lab.command("grade", check=False)
     output, _ = engine.communicate(timeout=180)
 

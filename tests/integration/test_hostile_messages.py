@@ -12,6 +12,7 @@ import pika
 import pytest
 import requests
 
+from lab.campaign.ledgers import drain
 from lab.campaign.wire import block, entry, nested_tables, persistent
 from lab.faults.toxics import toxiproxy
 from lab.grading.ledger import lines
@@ -105,8 +106,10 @@ BODIES = [
 ]
 
 
+@pytest.mark.racing
 def test_no_message_costs_its_neighbours_their_delivery(lab):
     lab.stack.stop("traffic")
+    assert drain(lab.settings) == {}
     before = wait_until(lambda: (ends(lab), connections(lab)), what="the consumer")
     orders = [order(seconds=2) for _ in range(8)]
     assert post(lab, "/batch-produce", {"messages": orders}) == 201

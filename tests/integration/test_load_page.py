@@ -17,7 +17,7 @@ from lab.grading.ledger import lines
 from lab.load.shapes import choices
 from lab.settings import ROOT
 from lab.stack.native.supervisor import MARK
-from tests.conftest import Lab, Terminal, wait_until
+from tests.conftest import Lab, Terminal, answer_of, wait_until
 
 WORKERS = 2
 REFUSED = "/produce: refused (503, come back)"
@@ -31,10 +31,8 @@ class Page:
         self._url = f"http://127.0.0.1:{lab.settings.locust_port}"
 
     def workers(self) -> int:
-        try:
-            return requests.get(f"{self._url}/worker-count", timeout=5).json()["worker_count"]
-        except requests.ConnectionError:
-            return 0
+        answer = answer_of(f"{self._url}/worker-count")
+        return answer.json()["worker_count"] if answer else 0
 
     def start(self, shape: str, **form) -> None:
         answer = self.ask(shape, **form)
@@ -93,6 +91,7 @@ def _of(process: psutil.Process, what: str):
         return {}
 
 
+@pytest.mark.racing
 def test_ctrl_c_ends_page_and_workers_without_a_stack_trace(running_lab):
     terminal = Terminal(sys.executable, "-m", "lab.cli", "load", "--workers", str(WORKERS))
     page = Page(running_lab)
@@ -101,7 +100,7 @@ def test_ctrl_c_ends_page_and_workers_without_a_stack_trace(running_lab):
     terminal.type("\x03")
     assert terminal.wait_end() == 0
     assert "Traceback" not in terminal.shown and "KeyboardInterrupt" not in terminal.shown
-    assert processes_of(running_lab) == []
+    wait_until(lambda: not processes_of(running_lab), what="the end of page and workers")
 
 
 def test_workers_do_not_outlive_a_killed_page(running_lab):

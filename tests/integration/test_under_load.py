@@ -14,6 +14,7 @@ import pytest
 import requests
 from pika.adapters.select_connection import SelectConnection
 
+from lab.campaign.ledgers import drain
 from lab.grading.ledger import DEAD_LETTER_QUEUE
 from lab.stack.baseline import Management
 from services.messaging import topology
@@ -73,8 +74,9 @@ class Backlog:
 
 @pytest.fixture
 def idle_lab(lab):
-    """The lab without its steady traffic."""
+    """The lab without its steady traffic, and with nothing left of it."""
     lab.stack.stop("traffic")
+    assert drain(lab.settings) == {}
     return lab
 
 
@@ -87,6 +89,7 @@ def process_of(lab: Lab, name: str) -> psutil.Process:
     return psutil.Process(next(status.pid for status in lab.stack.status() if status.name == name))
 
 
+@pytest.mark.racing
 def test_a_backlog_is_drained_with_flat_memory(idle_lab):
     idle_lab.stack.stop("consumer-1")
     done_before = processed(idle_lab)

@@ -19,7 +19,7 @@ from lab.faults.toxics import toxiproxy
 from lab.settings import ROOT
 from lab.stack.base import Status
 from lab.stack.baseline import Management
-from tests.conftest import Lab, activated, metric, private_lab, wait_until
+from tests.conftest import Lab, activated, answer_of, metric, private_lab, wait_until
 
 
 @pytest.fixture(scope="module", params=["native", "compose"])
@@ -67,9 +67,12 @@ def test_everything_is_scraped(lab):
         "alertmanager"}, what="all targets up")
 
 
+@pytest.mark.racing
 def test_the_console_is_served_beside_it_with_its_data(lab):
-    charts = requests.get(f"{lab.settings.console_url}/dashboards/overview/data", timeout=30).json()["charts"]
-    assert any(series["points"] for chart in charts.values() for series in chart["series"])
+    def charts() -> dict:
+        return requests.get(f"{lab.settings.console_url}/dashboards/overview/data", timeout=30).json()["charts"]
+
+    wait_until(lambda: any(series["points"] for chart in charts().values() for series in chart["series"]), what="data")
     assert requests.get(f"{lab.settings.console_url}/run", timeout=30).ok
     assert re.search(r"console +running +healthy", lab.command("ps").stdout)
 
@@ -149,6 +152,7 @@ def test_logs_can_be_followed(lab):
         following.communicate()
 
 
+@pytest.mark.racing
 def test_locusts_page_is_served_and_its_workers_reach_producer_broker_and_ledgers(lab):
     url = f"http://127.0.0.1:{lab.settings.locust_port}"
     page = lab.engine("load", "--workers", "2")
@@ -156,10 +160,10 @@ def test_locusts_page_is_served_and_its_workers_reach_producer_broker_and_ledger
         wait_until(lambda: "Locust" in page_at(url), what="Locust's page")
         wait_until(lambda: '"worker_count":2' in page_at(f"{url}/worker-count").replace(" ", ""), what="two workers")
         requests.post(f"{url}/swarm", data={"shape": "poison-mix", "user_count": 10, "spawn_rate": 10}, timeout=10)
-        wait_until(lambda: '"poison-' in acknowledged_by_workers(lab), what="a message that went past the producer")
+        for kind in ("load", "poison"):
+            wait_until(lambda kind=kind: f'"{kind}-' in acknowledged_by_workers(lab), what=f"a message of kind {kind}")
         wait_until(lambda: dead_letters(lab), what="a dead letter")
         requests.post(f"{url}/stop", timeout=30)
-        assert '"load-' in acknowledged_by_workers(lab)
         lab.command("ledger")
     finally:
         page.kill()
@@ -173,10 +177,8 @@ def acknowledged_by_workers(lab: Lab) -> str:
 
 
 def page_at(url: str) -> str:
-    try:
-        return requests.get(url, timeout=5).text
-    except requests.ConnectionError:
-        return ""
+    answer = answer_of(url)
+    return "" if answer is None else answer.text
 
 
 def test_commands_run_in_the_brokers_environment(lab):
@@ -235,6 +237,7 @@ def inject(lab: Lab, *faults) -> None:
         fault.inject(lab.settings, lab.stack)
 
 
+@pytest.mark.racing
 def test_faults_of_configuration_and_traffic_bite_in_both_forms(lab):
     inject(lab,
            Setting(kind="setting", key="CONSUMER_PREFETCH", value=7, service="consumer"),
@@ -242,7 +245,8 @@ def test_faults_of_configuration_and_traffic_bite_in_both_forms(lab):
            Partner(kind="partner", batch=20, interval=0.5, expects=200))
     wait_until(lambda: {labels["release"] for labels, _ in lab.prometheus.vector("consumer_build_info")} == {"1.0", "0.9"},
                what="two releases")
-    assert {value for _labels, value in lab.prometheus.vector("consumer_prefetch")} == {7}
+    wait_until(lambda: {value for _labels, value in lab.prometheus.vector("consumer_prefetch")} == {7},
+               what="a scrape of every restarted consumer")
     wait_until(lambda: dead_letters(lab) > 20, what="dead letters of the old release")
 
     def batches() -> list[str]:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ SUITE = "trixie"  # it has the very versions of RabbitMQ, Prometheus and Alertma
 BASE = "sre-lab-standin/debian"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 START_SECONDS = 60
+# How long the tests of containers of another clone may take, on a slow machine.
+OTHERS_SECONDS = 3600
 
 
 def missing() -> str | None:
@@ -37,10 +40,34 @@ def missing() -> str | None:
 
 @contextmanager
 def engine(folder: Path) -> Iterator[str]:
-    """A Docker engine with all its state in `folder`; yields its DOCKER_HOST. Nothing of it is left at the end."""
+    """A Docker engine with all its state in `folder`; yields its DOCKER_HOST. Nothing of it is left at the end.
+
+    Waits until no other such engine runs: the bridge docker0 and the chains of iptables are one for all.
+    """
+    # The name is as far-reaching as those: abstract sockets belong to a network namespace, too.
+    with socket.socket(socket.AF_UNIX) as claim:
+        deadline = time.monotonic() + OTHERS_SECONDS
+        while not _binds(claim, "\0sre-lab-docker-engine"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("another stand-in for a Docker engine does not end: stop the tests that started it")
+            time.sleep(1)
+        with _daemon(folder) as host:
+            yield host
+
+
+def _binds(claim: socket.socket, name: str) -> bool:
+    try:
+        claim.bind(name)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[str]:
     # A socket's path may have 107 bytes at the most, and a test's folder is longer than that.
     host = f"unix:///run/sre-lab-{os.getpid()}.sock"
-    socket = Path(host.removeprefix("unix://"))
+    listener = Path(host.removeprefix("unix://"))
     with (folder / "dockerd.log").open("wb") as log:
         daemon = subprocess.Popen([
             "dockerd", "--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec",
@@ -59,7 +86,7 @@ def engine(folder: Path) -> Iterator[str]:
             daemon.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(daemon.pid, signal.SIGKILL)
-        socket.unlink(missing_ok=True)
+        listener.unlink(missing_ok=True)
         _unmount_below(folder)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from lab.console import tasks
 from lab.console.app import NAVIGATION, create_app
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
-from tests.conftest import write_settings
+from tests.conftest import private_settings
 
 ADDRESS = "http://localhost:8080"
 HOSTILE = ["<script>alert(1)</script>", "' OR 1=1 --", "../../etc/passwd", "\x00\x01", "{{7*7}}", "%s%n", "‮abc", "9" * 400,
@@ -20,11 +21,10 @@ HOSTILE = ["<script>alert(1)</script>", "' OR 1=1 --", "../../etc/passwd", "\x00
 
 
 @pytest.fixture
-def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "env"
-    write_settings(path, tmp_path)
-    monkeypatch.setenv("ENV_FILE", str(path))
-    return path
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with private_settings(tmp_path / "env", tmp_path) as path:
+        monkeypatch.setenv("ENV_FILE", str(path))
+        yield path
 
 
 @pytest.fixture

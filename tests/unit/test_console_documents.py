@@ -1,6 +1,7 @@
 """The console's documents: every link leads somewhere, search finds, and neither gives an answer away too soon."""
 
 import os
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -15,7 +16,7 @@ from lab.console.search import MAX_QUERY, Place, find
 from lab.engine import scenario
 from lab.engine.record import Records
 from lab.settings import ROOT
-from tests.conftest import write_settings
+from tests.conftest import private_settings
 
 HOST = "http://localhost:8080"
 PAGES = ["/runbook", "/walkthroughs", *(f"/walkthroughs/{number}" for number in scenario.folders())]
@@ -41,11 +42,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def records(tmp_path, monkeypatch) -> Records:
+def records(tmp_path, monkeypatch) -> Iterator[Records]:
     """The record of runs of a lab of its own."""
-    write_settings(tmp_path / "env", tmp_path)
-    monkeypatch.setenv("ENV_FILE", str(tmp_path / "env"))
-    return Records(lab_settings.load().run_dir)
+    with private_settings(tmp_path / "env", tmp_path) as env_file:
+        monkeypatch.setenv("ENV_FILE", str(env_file))
+        yield Records(lab_settings.load().run_dir)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from lab.grading import measurements
 from lab.grading.measurements import Alert, stretches
 from lab.prometheus import Series
 
-INJECTED, END = 1000.0, 1040.0
+INJECTED, END = 1000.0, 1050.0
 
 
 class Measured:
@@ -14,9 +14,12 @@ class Measured:
     def __init__(self, alerts: dict[tuple[tuple[str, str], ...], list[float]] | None = None, values=lambda moment: 1.0):
         self._alerts, self._values = alerts or {}, values
 
-    def range(self, query, start, end, step):
-        assert query == 'ALERTS{alertstate="firing"}'
+    def samples(self, selector, start, end):
+        assert selector == 'ALERTS{alertstate="firing"}'
         return [Series(dict(labels), [(time, 1.0) for time in times]) for labels, times in self._alerts.items()]
+
+    def evaluated_at(self):
+        return END
 
     def series(self, query, start, end, step=2.0):
         moments = [start + step * number for number in range(int((end - start) / step) + 1)]
@@ -61,11 +64,44 @@ def labels(name: str, severity: str, **more: str) -> tuple[tuple[str, str], ...]
 def test_an_alert_is_one_whatever_it_fires_for_but_page_and_ticket_are_two():
     found = measurements.measure(Measured({
         labels("Lost", "ticket", job="a"): [1010.0, 1012.0],
-        labels("Lost", "ticket", job="b"): [1012.0, 1014.0, 1030.0],
+        labels("Lost", "ticket", job="b"): [1012.0, 1014.0, 1040.0],
         labels("Burn", "page"): [1006.0],
         labels("Burn", "ticket"): [1020.0]}), INJECTED, END)
     assert found.alerts == (
         Alert("Burn", "page", ((1006.0, 1006.0),)),
-        Alert("Lost", "ticket", ((1010.0, 1014.0), (1030.0, 1030.0))),
+        Alert("Lost", "ticket", ((1010.0, 1014.0), (1040.0, 1040.0))),
         Alert("Burn", "ticket", ((1020.0, 1020.0),)))
     assert found.first_alert_at == 1006.0
+
+
+def test_an_evaluation_that_comes_late_does_not_end_an_alert():
+    found = measurements.measure(Measured({labels("Burn", "page"): [1006.0, 1008.0, 1014.0]}), INJECTED, END)
+    assert found.alerts == (Alert("Burn", "page", ((1006.0, 1014.0),)),)
+
+
+class Evaluating(Measured):
+    """Its rules are evaluated every 2 s, and the first evaluation after the end is on its way."""
+
+    def __init__(self):
+        super().__init__()
+        self._evaluations = iter([END - 2.0, END - 0.1, END + 1.9])
+
+    def evaluated_at(self):
+        now = next(self._evaluations)
+        if now >= END - 0.1:
+            self._alerts[labels("BrokerDown", "ticket")] = [END - 0.1]
+        return now
+
+
+def test_an_alert_that_fires_just_before_the_end_is_in_the_report(monkeypatch):
+    monkeypatch.setattr(measurements, "POLL_SECONDS", 0)
+    prometheus = Evaluating()
+    assert [alert.name for alert in measurements.alerts(prometheus, INJECTED, END)] == ["BrokerDown"]
+    assert next(prometheus._evaluations, None) is None, "every evaluation up to the end was awaited"
+
+
+def test_rules_that_are_not_evaluated_any_more_do_not_hold_up_a_report(monkeypatch):
+    monkeypatch.setattr(measurements, "EVALUATION_SECONDS", 0)
+    stuck = Measured()
+    stuck.evaluated_at = lambda: INJECTED
+    assert measurements.alerts(stuck, INJECTED, END) == []
