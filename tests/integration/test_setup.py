@@ -14,8 +14,8 @@ from lab.settings import ROOT
 from tests.conftest import wait_until
 
 # All that the scripts call, but for the stand-ins below.
-REAL_PROGRAMS = ("awk cat chmod cp cut date dirname env flock grep head ls make mkdir mv readlink rm sed sh "
-                 "sha256sum sleep sort tail tr").split()
+REAL_PROGRAMS = ("awk cat chmod cksum cp cut date dirname env flock grep head ls make mkdir mv readlink rm sed sh "
+                 "sleep sort tail tr").split()
 FILES = ("scripts/setup", "scripts/clean", "Makefile", "requirements.txt", "pyproject.toml", ".env.example")
 
 NOTE_CALL = 'echo "${0##*/} $*" >>"$CALLS"\n'
