@@ -16,6 +16,8 @@ from lab.settings import ROOT, LabSettings
 from lab.stack.base import Stack
 
 TIMEOUT_SECONDS = 8
+# Of a command line tool of the broker, which starts an Erlang VM of its own.
+CONTROL_SECONDS = 60
 READ_RETRIES = 3
 
 # As rabbitmq/sre-lab.conf has them: the share of the memory and the free disk at which publishers are blocked.
@@ -92,12 +94,12 @@ def set_memory_watermark(stack: Stack, share: str) -> None:
     control(stack, "set_vm_memory_high_watermark", share)
 
 
-def run_in_broker(stack: Stack, script: str) -> int:
-    """Run a shell's script in the broker's environment; return its exit code."""
-    return stack.run_in("rabbitmq", ["sh", "-c", script])
+def run_in_broker(stack: Stack, script: str, *arguments: str) -> int:
+    """Run a shell's script with arguments in the broker's environment; return its exit code."""
+    return stack.run_in("rabbitmq", ["sh", "-c", script, "sh", *arguments], CONTROL_SECONDS)
 
 
 def control(stack: Stack, *arguments: str) -> None:
     """Run `rabbitmqctl` with them. Raises LabError where that fails."""
-    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments]):
+    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments], CONTROL_SECONDS):
         raise LabError(f"the broker does not do `rabbitmqctl {' '.join(arguments)}`: `lab logs rabbitmq`")

@@ -15,10 +15,10 @@ from lab.faults.broker import Alarm, ExporterOff, Permissions, Policy, Unbind
 from lab.faults.deployments import OddConsumer, Setting
 from lab.faults.importer import Importer
 from lab.faults.partner import Partner
-from lab.faults.toxics import toxiproxy
 from lab.settings import ROOT
 from lab.stack.base import Status
 from lab.stack.baseline import Management
+from lab.toxiproxy import toxiproxy
 from tests.conftest import Lab, activated, metric, private_lab, wait_until
 
 
