@@ -56,7 +56,7 @@ class System:
 
     def __init__(self, options: argparse.Namespace):
         self.producer, self.consumer, self.prometheus = options.producer, options.consumer, options.prometheus
-        self.management, self.auth = options.management, (options.user, options.password)
+        self.management, self.auth = options.management, (options.user.encode(), options.password.encode())
 
     def get(self, url: str, **options) -> requests.Response:
         """The answer, which must be 200."""

@@ -9,7 +9,7 @@ from lab import stack as stacks
 from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management, apply_broker, apply_exporter, apply_limits
+from lab.stack.baseline import Management, apply_broker, apply_exporter, apply_limits, apply_user
 from lab.toxiproxy import toxiproxy
 
 # Exchange and queue; without these, messages or dead letters have nowhere to go.
@@ -55,6 +55,7 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
         apply_limits(stack)
         apply_exporter(stack)
         # Nor without permissions.
+        apply_user(settings, stack)
         apply_broker(settings)
     stack.reset(progress)
     apply_broker(settings)

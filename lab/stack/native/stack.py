@@ -221,6 +221,7 @@ class NativeStack:
         self._start_and_wait(self._infrastructure, deadline, progress)
         if not self._baseline_mark.exists():
             # Only once: a later `up` must not undo what was done to the broker since.
+            baseline.apply_user(self._settings, self)
             baseline.apply_broker(self._settings)
             self._baseline_mark.touch()
         write_targets(self._settings, consumer_ports(self._settings, consumers))
@@ -345,7 +346,7 @@ class NativeStack:
         if info["statename"] not in {"RUNNING", "STARTING"}:
             return f"is {info['statename'].lower()}"
         url = self._programs[name].health_url
-        return health.check(url, self._settings) if url else None
+        return health.check(url) if url else None
 
     def _status_of(self, info: dict) -> Status:
         name, state = info["name"], info["statename"]
@@ -354,7 +355,7 @@ class NativeStack:
         if info["pid"] and _is_frozen(info["pid"]):
             shown = "paused"
         url = self._programs[name].health_url
-        problem = health.check(url, self._settings, timeout=1) if url and shown in {"running", "starting"} else None
+        problem = health.check(url, timeout=1) if url and shown in {"running", "starting"} else None
         if shown == "starting" and url and problem is None:
             shown = "running"  # the supervisor waits a little longer to be sure
         return Status(
