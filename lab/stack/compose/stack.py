@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +28,12 @@ UP_ATTEMPTS = 3
 
 
 def project(settings: LabSettings) -> str:
-    """Compose's name for this lab: by its own rule the folder's, unless COMPOSE_PROJECT_NAME says another."""
-    return settings.compose_project_name or re.sub(r"[^-_a-z0-9]", "", ROOT.name.lower())
+    """Compose's name for this lab: COMPOSE_PROJECT_NAME, else by Compose's own rule that of the folder.
+
+    A folder's name in another script leaves nothing of it; the number then tells two such clones apart.
+    """
+    return (settings.compose_project_name or re.sub(r"[^-_a-z0-9]", "", ROOT.name.lower()).lstrip("-_")
+            or f"sre-lab-{zlib.crc32(str(ROOT).encode()):x}")
 
 
 class ComposeStack:
