@@ -200,6 +200,16 @@ class TestToxiproxy:
         assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
 
 
+def test_no_program_or_option_is_needed_that_only_gnu_or_linux_has(machine):
+    machine.lacks("flock", "readlink")
+    machine.add("readlink", f'case $1 in -*) exit 1 ;; esac\nexec {shutil.which("readlink")} "$1"\n')
+    machine.run()
+    machine.calls_file.write_text("")
+
+    assert machine.run() == ""
+    assert machine.calls_file.read_text() == ""
+
+
 class TestWithoutRights:
     def line(self, machine: Machine) -> str:
         path = str(machine.clone / "scripts/setup").replace("'", "'\\''")
