@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pika
 
@@ -25,7 +26,7 @@ class Broker:
 
     def __init__(self, settings: LabSettings):
         self.settings = settings
-        self.url = (f"amqp://{settings.rabbitmq_user}:{settings.rabbitmq_pass}"
+        self.url = (f"amqp://{quote(settings.rabbitmq_user)}:{quote(settings.rabbitmq_pass, safe='')}"
                     f"@127.0.0.1:{settings.rabbitmq_port}/%2F?heartbeat=0")
         self._channel = pika.BlockingConnection(pika.URLParameters(self.url)).channel()
         for queue in (QUEUE, PEERS_QUEUE):
@@ -59,7 +60,7 @@ def broker() -> Iterator[Broker]:
             program = programs(settings)[name]
             command = program.command(settings)
             running.enter_context(servers.process(settings, name, command.argv, command.environment))
-        problem = health.wait(lambda: health.check(program.health_url, settings),
+        problem = health.wait(lambda: health.check(program.health_url),
                               time.monotonic() + program.start_wait)
         if problem:
             raise LabError(f"RabbitMQ {problem}: {servers.log_tail(settings, 'rabbitmq')}")

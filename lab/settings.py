@@ -1,18 +1,18 @@
 """The lab's settings. Their one home is `.env`; `.env.example` documents every one."""
 
 import os
-import re
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lab import settings_file
 from lab.errors import LabError
+from services.consumer.settings import ConsumerSettings
+from services.producer.settings import ProducerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE_FILE = ROOT / ".env.example"
@@ -24,10 +24,14 @@ def env_file() -> Path:
     return Path(os.environ.get("ENV_FILE", ROOT / ".env"))
 
 
+# Whatever the lab's programs bind to, the lab reaches them at 127.0.0.1.
+Bind = Literal["127.0.0.1", "localhost", "0.0.0.0"]
+
+
 class LabSettings(BaseSettings):
     """What the lab itself reads; the services read their own settings from the same file."""
 
-    model_config = SettingsConfigDict(extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8")
 
     lab_stack: Literal["auto", "native", "compose"] = "auto"
     lab_run_dir: Path = Path(".lab/run")
@@ -40,8 +44,13 @@ class LabSettings(BaseSettings):
     compose_project_name: str = Field("", pattern=r"^([a-z0-9][a-z0-9_-]*)?$")
 
     rabbitmq_host: str = "localhost"
-    rabbitmq_user: str = "admin"
-    rabbitmq_pass: str = "password"
+    # No colon: HTTP's basic authentication ends the name there.
+    rabbitmq_user: str = Field("admin", max_length=64, pattern=r"^\w[\w.@+-]*$")
+    # It must fit into the first frames of a connection, of 4 KiB, whatever the alphabet.
+    rabbitmq_pass: str = Field("password", min_length=1, max_length=255)
+
+    producer_bind: Bind = "127.0.0.1"
+    consumer_bind: Bind = "127.0.0.1"
 
     producer_link: Literal["primary", "standby"] = "primary"
     consumer_link: Literal["primary", "standby"] = "primary"
@@ -67,6 +76,45 @@ class LabSettings(BaseSettings):
     locust_port: int = Field(8089, ge=1, le=65535)
     locust_master_port: int = Field(5557, ge=1, le=65535)
     supervisor_port: int = Field(9001, ge=1, le=65535)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_printable(cls, value: Any) -> Any:
+        if problem := settings_file.problem(str(value)):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("rabbitmq_user")
+    @classmethod
+    def _may_come_from_a_container(cls, value: str) -> str:
+        if value == "guest":
+            raise ValueError("must be another name: RabbitMQ accepts guest from its own machine only")
+        return value
+
+    @field_validator("lab_run_dir", "lab_reports_dir")
+    @classmethod
+    def _can_be_made(cls, value: Path) -> Path:
+        _check_folder((ROOT / value).resolve())
+        return value
+
+    @model_validator(mode="after")
+    def _keep_apart(self) -> Self:
+        if self.reports_dir.is_relative_to(self.run_dir):
+            raise ValueError("LAB_REPORTS_DIR must not be in LAB_RUN_DIR, which `make clean` removes")
+        settings_of: dict[int, str] = {}
+        for setting, port in self._ports():
+            if port > 65535:
+                raise ValueError(f"{setting}={self.consumer_port} leaves no ports for {self.lab_consumers} consumers")
+            if port in settings_of:
+                raise ValueError(f"{settings_of[port]} and {setting} both need port {port}: change one of them")
+            settings_of[port] = setting
+        return self
+
+    def _ports(self) -> list[tuple[str, int]]:
+        """Setting and port; each consumer has a port of its own."""
+        single = [(name.upper(), getattr(self, name)) for name in LabSettings.model_fields
+                  if name.endswith("_port") and name != "consumer_port"]
+        return single + [("CONSUMER_PORT", self.consumer_port + number) for number in range(self.lab_consumers)]
 
     @cached_property
     def run_dir(self) -> Path:
@@ -108,17 +156,37 @@ def known_keys() -> set[str]:
 
 
 def load() -> LabSettings:
-    """Read and check the settings. Raises LabError that names file, line or key, and what to do."""
+    """Read and check all settings. Raises LabError that names file, line or key, and what to do."""
     path = env_file()
     if path.exists():
-        _check_file(path)
+        settings_file.check(path, known_keys())
+    problems: dict[str, None] = {}
+    for kind, given in ((ProducerSettings, {}), (ConsumerSettings, {"consumer_name": "consumer"}), (LabSettings, {})):
+        try:
+            settings = kind(_env_file=path, **given)
+        except ValidationError as error:
+            problems |= dict.fromkeys(map(_shown, error.errors()))
+    if problems:
+        raise LabError(f"bad setting (in {path} or the environment):\n  " + "\n  ".join(problems))
+    return settings
+
+
+def _shown(problem: dict) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {message}" if problem["loc"] else message
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises ValueError when the lab cannot make that folder, or when `make clean` would remove more than the lab's."""
+    for other in (ROOT, Path(os.path.expanduser("~"))):
+        if other.is_relative_to(folder):
+            raise ValueError(f"must be a folder of the lab's own: {other} is in {folder}")
     try:
-        return LabSettings(_env_file=path)
-    except ValidationError as error:
-        problems = [
-            f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
-            for problem in error.errors()]
-        raise LabError(f"bad setting (in {path} or the environment):\n  " + "\n  ".join(problems)) from None
+        nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    except OSError as error:
+        raise ValueError(f"must be a folder that can be made: {error.strerror}") from None
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise ValueError(f"must be a folder that can be made: {nearest} is no folder that this user may write to")
 
 
 # What the scenarios' faults, par times and scores rest on.
@@ -145,53 +213,17 @@ def change(key: str, value: str) -> None:
     """
     if key not in known_keys():
         raise LabError(f"{key} is no setting; see .env.example for what there is")
-    if "\n" in value or "\r" in value:
-        raise LabError(f"{key}: a value is one line")
-    if "${" in value:
-        raise LabError(f"{key}: a value cannot hold '${{', which stands for another variable in a settings file")
     path = env_file()
     existed = path.exists()
     if existed:
-        _check_file(path)
-    before = path.read_text() if existed else ""
-    line = f"{key}={_quoted(value)}"
-    # The value, quoted or bare, and what may follow it: a comment, which stays.
-    pattern = re.compile(rf"^(?:export\s+)?{key}[ \t]*=(?:'[^']*'|\"[^\"]*\"|[^#\n]*?)(?P<comment>[ \t]+#.*)?$",
-                         re.MULTILINE)
-    if pattern.search(before):
-        after = pattern.sub(lambda match: line + (match["comment"] or ""), before)
-    else:
-        after = before + ("" if before.endswith("\n") or not before else "\n") + line + "\n"
-    path.write_text(after)
+        settings_file.check(path, known_keys())
+    before = settings_file.read(path) if existed else ""
+    path.write_text(settings_file.with_value(before, key, value), encoding="utf-8")
     try:
         load()
     except LabError:
         if existed:
-            path.write_text(before)
+            path.write_text(before, encoding="utf-8")
         else:
             path.unlink()
         raise
-
-
-def _quoted(value: str) -> str:
-    if re.fullmatch(r"[\w./:@-]*", value):
-        return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _check_file(path: Path) -> None:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabError(f"{path} cannot be read: {error}") from None
-    known = known_keys()
-    for binding in parse_stream(StringIO(text)):
-        # A binding's text begins with the blank lines before it.
-        text_of_it = binding.original.string
-        blank = text_of_it[:len(text_of_it) - len(text_of_it.lstrip())]
-        line = binding.original.line + blank.count("\n")
-        if binding.error or (binding.key and binding.value is None):
-            shown = text_of_it.strip().splitlines()[0]
-            raise LabError(f"{path}, line {line}: cannot be read as KEY=value: {shown!r}")
-        if binding.key and binding.key not in known:
-            raise LabError(f"{path}, line {line}: {binding.key} is no setting; see .env.example for what there is")

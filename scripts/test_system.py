@@ -22,6 +22,8 @@ from pathlib import Path
 import requests
 from dotenv import dotenv_values
 
+import lab  # noqa: F401  (keeps requests from reaching loopback through a proxy)
+
 ANSWER_SECONDS = 30
 FIRST_SCRAPE_SECONDS = 15
 # No other message takes as long: those of the steady traffic take 0.05 s at most.
@@ -54,7 +56,7 @@ class System:
 
     def __init__(self, options: argparse.Namespace):
         self.producer, self.consumer, self.prometheus = options.producer, options.consumer, options.prometheus
-        self.management, self.auth = options.management, (options.user, options.password)
+        self.management, self.auth = options.management, (options.user.encode(), options.password.encode())
 
     def get(self, url: str, **options) -> requests.Response:
         """The answer, which must be 200."""

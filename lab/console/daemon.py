@@ -52,17 +52,17 @@ def stop(settings: LabSettings) -> None:
 
 def status(settings: LabSettings) -> Status:
     wrong = problem(settings)
-    found = [] if wrong else sorted(marked.processes(settings.run_dir, MARK), key=lambda process: process.create_time())
-    pid, since = _leader(found)
+    pid, since = (None, None) if wrong else _leader(marked.processes(settings.run_dir, MARK))
     return Status(NAME, "stopped" if wrong else "running", pid, since, None if wrong else True,
                   wrong or str(settings.console_port))
 
 
 def _leader(found: list[psutil.Process]) -> tuple[int | None, float | None]:
-    """Process id and age in seconds of the first of them."""
+    """Process id and age in seconds of the oldest of them."""
     try:
-        return (found[0].pid, time.time() - found[0].create_time()) if found else (None, None)
-    except psutil.NoSuchProcess:
+        oldest = min(found, key=lambda process: process.create_time())
+        return oldest.pid, time.time() - oldest.create_time()
+    except (ValueError, psutil.Error):  # there is none, or none any more
         return None, None
 
 

@@ -20,7 +20,7 @@ def tell_grafana(settings: LabSettings, content: dict) -> str | None:
         try:
             answer = requests.post(
                 f"http://127.0.0.1:{settings.grafana_port}/api/annotations", timeout=TIMEOUT_SECONDS,
-                auth=("admin", settings.grafana_password),
+                auth=("admin", settings.grafana_password.encode()),
                 json={"time": round(moment * 1000), "tags": [TAG, kind], "text": f"scenario {scenario['number']}: {kind}"})
         except requests.RequestException:
             return None  # no Grafana here

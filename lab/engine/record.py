@@ -109,7 +109,7 @@ class Run:
                 return False
             process = psutil.Process(self.engine_pid)
             return process.create_time() == self.engine_born and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             return False
 
 

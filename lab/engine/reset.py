@@ -6,10 +6,11 @@ from toxiproxy import Proxy
 
 from lab import settings as lab_settings
 from lab import stack as stacks
-from lab.faults.toxics import toxiproxy
+from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management, apply_broker, apply_exporter, apply_limits
+from lab.stack.baseline import Management, apply_broker, apply_exporter, apply_limits, apply_user
+from lab.toxiproxy import toxiproxy
 
 # Exchange and queue; without these, messages or dead letters have nowhere to go.
 BINDINGS = {("messages", "messages"), ("messages.dlx", "messages.dlq")}
@@ -48,17 +49,26 @@ def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
     """Links, processes, broker and topology, in this order; no message is touched."""
     if stack.is_up():
         # The services could not become healthy over a broken link.
-        stack.start("toxiproxy")
-        _reset_links(stack)
+        _restore_links(stack)
         # Nor with a broker that blocks them.
         stack.start("rabbitmq")
         apply_limits(stack)
         apply_exporter(stack)
         # Nor without permissions.
+        apply_user(settings, stack)
         apply_broker(settings)
     stack.reset(progress)
     apply_broker(settings)
     _restore_topology(settings, stack)
+
+
+def _restore_links(stack: Stack) -> None:
+    try:
+        stack.start("toxiproxy")
+        _reset_links(stack)
+    except LabError:
+        stack.restart("toxiproxy")  # it hangs
+        _reset_links(stack)
 
 
 def _reset_links(stack: Stack) -> None:

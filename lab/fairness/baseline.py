@@ -6,10 +6,10 @@ from dotenv import dotenv_values
 
 from lab import settings as lab_settings
 from lab.errors import LabError
-from lab.faults.toxics import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import Management
+from lab.toxiproxy import toxiproxy
 
 State = dict[str, dict[str, Any]]  # part, name, properties
 

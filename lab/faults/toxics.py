@@ -3,12 +3,10 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from toxiproxy import Toxiproxy
-from toxiproxy.api import APIConsumer
 
-from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack.base import Stack
+from lab.toxiproxy import toxiproxy
 
 Link = Literal["producer-link", "consumer-link", "producer-link-standby", "consumer-link-standby"]
 # The attributes of each type. https://github.com/Shopify/toxiproxy#toxics
@@ -60,13 +58,3 @@ class LinkDown(BaseModel):
 
     def inject(self, _settings: LabSettings, stack: Stack) -> None:
         toxiproxy(stack).get_proxy(self.link).disable()
-
-
-def toxiproxy(stack: Stack) -> Toxiproxy:
-    """The client of this lab's Toxiproxy. Raises LabError when that does not answer."""
-    server = Toxiproxy()
-    # The library keeps the address on a class of its own.
-    APIConsumer.host, APIConsumer.port = stack.toxiproxy_address()
-    if not server.running():
-        raise LabError("Toxiproxy does not answer: `lab start toxiproxy`")
-    return server

@@ -30,6 +30,12 @@ def check_consumers(count: int) -> None:
         raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
 
 
+def no_end_in(service: str, argv: list[str], timeout: float) -> LabError:
+    """What to raise when a command beside a service has not ended in time."""
+    return LabError(f"{service} has not done `{' '.join(argv)[:200]}` within {timeout:g} s: "
+                    f"`lab restart {service}`, then try again")
+
+
 class Stack(Protocol):
     """Every method raises LabError with what to do when it cannot do its work.
 
@@ -93,5 +99,8 @@ class Stack(Protocol):
     def load_page(self, workers: int) -> None:
         """Serve Locust's web page, with that many processes that send; returns at once where it is served anyway."""
 
-    def run_in(self, service: str, argv: list[str]) -> int:
-        """Run a command beside the service, in its environment; return its exit code."""
+    def run_in(self, service: str, argv: list[str], timeout: float | None = None) -> int:
+        """Run a command beside the service, in its environment; return its exit code.
+
+        Raises LabError when it takes longer than `timeout` seconds. A person's own command may take any time.
+        """

@@ -16,6 +16,8 @@ from lab.settings import ROOT, LabSettings
 from lab.stack.base import Stack
 
 TIMEOUT_SECONDS = 8
+# Of a command line tool of the broker, which starts an Erlang VM of its own.
+CONTROL_SECONDS = 60
 READ_RETRIES = 3
 
 # As rabbitmq/sre-lab.conf has them: the share of the memory and the free disk at which publishers are blocked.
@@ -35,7 +37,8 @@ class Management:
     def __init__(self, settings: LabSettings):
         self._url = f"{settings.management_url}/api"
         self._session = requests.Session()
-        self._session.auth = (settings.rabbitmq_user, settings.rabbitmq_pass)
+        # As bytes: requests would encode text as Latin-1, and RabbitMQ reads UTF-8.
+        self._session.auth = (settings.rabbitmq_user.encode(), settings.rabbitmq_pass.encode())
         # A broker that has just started may leave a call unanswered; every call here can be repeated.
         # One that refuses connections is down: that is told at once.
         again = Retry(total=READ_RETRIES, read=READ_RETRIES, connect=0, other=0, allowed_methods=None)
@@ -43,16 +46,37 @@ class Management:
 
     def call(self, method: str, *path: str, missing_ok: bool = False, **body):
         """One call; path parts are quoted. Returns the JSON answer, None where there is none."""
-        url = "/".join([self._url, *(quote(part, safe="") for part in path)])
-        try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, json=body if method == "PUT" else None)
-        except requests.RequestException:
-            raise LabError("the broker's management does not answer: `lab start rabbitmq`") from None
+        answer = self._answer(method, *path, body=body)
         if answer.status_code == 404 and missing_ok:
             return None
         if not answer.ok:
             raise LabError(f"the broker refused {method} {'/'.join(path)}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
+
+    def is_open_to_us(self) -> bool:
+        """Whether it accepts the user and the password of the settings."""
+        return self._answer("GET", "whoami").status_code != requests.codes.unauthorized
+
+    def _answer(self, method: str, *path: str, body: dict | None = None) -> requests.Response:
+        url = "/".join([self._url, *(quote(part, safe="") for part in path)])
+        try:
+            return self._session.request(method, url, timeout=TIMEOUT_SECONDS, json=body if method == "PUT" else None)
+        except requests.RequestException:
+            raise LabError("the broker's management does not answer: `lab start rabbitmq`") from None
+
+
+def apply_user(settings: LabSettings, stack: Stack) -> None:
+    """Let the broker accept the user and the password of the settings, by its own tool where it does not.
+
+    Its database keeps those of its first start.
+    """
+    if Management(settings).is_open_to_us():
+        return
+    if run_in_broker(stack, 'rabbitmqctl --quiet add_user -- "$1" "$2" >/dev/null 2>&1 '
+                            '|| rabbitmqctl --quiet change_password -- "$1" "$2" >/dev/null && '
+                            'rabbitmqctl --quiet set_user_tags -- "$1" administrator',
+                     settings.rabbitmq_user, settings.rabbitmq_pass):
+        raise LabError("the broker does not accept RABBITMQ_USER and RABBITMQ_PASS of .env: `lab logs rabbitmq`")
 
 
 def apply_broker(settings: LabSettings) -> None:
@@ -92,12 +116,12 @@ def set_memory_watermark(stack: Stack, share: str) -> None:
     control(stack, "set_vm_memory_high_watermark", share)
 
 
-def run_in_broker(stack: Stack, script: str) -> int:
-    """Run a shell's script in the broker's environment; return its exit code."""
-    return stack.run_in("rabbitmq", ["sh", "-c", script])
+def run_in_broker(stack: Stack, script: str, *arguments: str) -> int:
+    """Run a shell's script with arguments in the broker's environment; return its exit code."""
+    return stack.run_in("rabbitmq", ["sh", "-c", script, "sh", *arguments], CONTROL_SECONDS)
 
 
 def control(stack: Stack, *arguments: str) -> None:
     """Run `rabbitmqctl` with them. Raises LabError where that fails."""
-    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments]):
+    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments], CONTROL_SECONDS):
         raise LabError(f"the broker does not do `rabbitmqctl {' '.join(arguments)}`: `lab logs rabbitmq`")

@@ -14,15 +14,22 @@ MARK = "SRE_LAB_RUN_DIR"
 
 def processes(run_dir: Path, mark: str = MARK) -> list[psutil.Process]:
     """Every process with that mark that the lab of that run folder started, but not the caller's own."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    own = {os.getpid(), *_parents()}
     found = []
     for process in psutil.process_iter():
         try:
             if process.pid not in own and process.environ().get(mark) == str(run_dir):
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        except psutil.Error:
             continue
     return found
+
+
+def _parents() -> list[int]:
+    try:
+        return [parent.pid for parent in psutil.Process().parents()]
+    except psutil.Error:
+        return [os.getppid()]
 
 
 def kill(run_dir: Path, mark: str = MARK) -> int:
@@ -34,7 +41,7 @@ def kill(run_dir: Path, mark: str = MARK) -> int:
             try:
                 process.kill()
                 killed += 1
-            except psutil.NoSuchProcess:
+            except psutil.Error:  # it is gone; or it may not be killed, and the deadline ends that
                 continue
         psutil.wait_procs(found, timeout=3)
         if time.monotonic() > deadline:

@@ -15,7 +15,7 @@ ENV_FILE = Path(os.environ.get("ENV_FILE", Path(__file__).resolve().parents[2] /
 class BrokerSettings(BaseSettings):
     """How to reach the broker, and how patient to be with it. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore")
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore")
 
     rabbitmq_host: str = Field("localhost", min_length=1)
     rabbitmq_port: int = Field(5672, ge=1, le=65535)

@@ -7,9 +7,9 @@ import pytest
 
 from lab.campaign.checker import History, Processing, check
 from lab.campaign.ledgers import Recorder, drain
-from lab.faults.toxics import toxiproxy
 from lab.grading.ledger import lines
 from lab.stack.base import Stack
+from lab.toxiproxy import toxiproxy
 from tests.conftest import Lab, private_lab, wait_until
 
 CONSUMERS = ["consumer-1", "consumer-2", "consumer-3"]

@@ -14,9 +14,9 @@ import requests
 
 from lab.campaign.ledgers import drain
 from lab.campaign.wire import block, entry, nested_tables, persistent
-from lab.faults.toxics import toxiproxy
 from lab.grading.ledger import lines
 from lab.stack.baseline import Management
+from lab.toxiproxy import toxiproxy
 from services.messaging.topology import DEAD_LETTER_QUEUE, EXCHANGE, QUEUE, retry_queue
 from tests.conftest import Lab, metric, private_lab, wait_until
 

@@ -15,8 +15,8 @@ from lab.settings import ROOT
 from tests.conftest import wait_until
 
 # All that the scripts call, but for the stand-ins below.
-REAL_PROGRAMS = ("awk cat chmod cp cut date dirname env flock grep head ls make mkdir mv readlink rm sed sh "
-                 "sha256sum sleep sort tail tr").split()
+REAL_PROGRAMS = ("awk cat chmod cksum cp cut date dirname env flock grep head ls make mkdir mv readlink rm sed sh "
+                 "sleep sort tail tr").split()
 FILES = ("scripts/setup", "scripts/clean", "Makefile", "requirements.txt", "pyproject.toml", ".env.example")
 
 NOTE_CALL = 'echo "${0##*/} $*" >>"$CALLS"\n'
@@ -199,6 +199,16 @@ class TestToxiproxy:
 
         assert "everything is set up" in machine.run("make", "setup")
         assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
+
+
+def test_no_program_or_option_is_needed_that_only_gnu_or_linux_has(machine):
+    machine.lacks("flock", "readlink")
+    machine.add("readlink", f'case $1 in -*) exit 1 ;; esac\nexec {shutil.which("readlink")} "$1"\n')
+    machine.run()
+    machine.calls_file.write_text("")
+
+    assert machine.run() == ""
+    assert machine.calls_file.read_text() == ""
 
 
 class TestWithoutRights:

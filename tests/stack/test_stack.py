@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,10 +14,10 @@ from lab.faults.broker import Alarm, ExporterOff, Permissions, Policy, Unbind
 from lab.faults.deployments import OddConsumer, Setting
 from lab.faults.importer import Importer
 from lab.faults.partner import Partner
-from lab.faults.toxics import toxiproxy
 from lab.settings import ROOT
 from lab.stack.base import Status
 from lab.stack.baseline import Management
+from lab.toxiproxy import toxiproxy
 from tests.conftest import Lab, activated, answer_of, metric, private_lab, wait_until
 
 

@@ -51,6 +51,13 @@ def test_every_service_is_confined(service):
     assert "privileged" not in made
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_has_a_proxy(service):
+    names = {f"{kind}_PROXY" for kind in ("HTTP", "HTTPS", "FTP", "ALL", "NO")}
+    given = {name: value for name, value in SERVICES[service]["environment"].items() if name.upper() in names}
+    assert given == dict.fromkeys(names | {name.lower() for name in names}, "")
+
+
 @pytest.mark.parametrize("service", [name for name, made in SERVICES.items() if "build" not in made])
 def test_images_from_elsewhere_are_pinned(service):
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", SERVICES[service]["image"])

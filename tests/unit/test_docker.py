@@ -1,5 +1,6 @@
 """What is said when Docker cannot be used, and which form of the stack `auto` takes; with a stand-in for docker."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from lab import stack as stacks
 from lab.errors import LabError
 from lab.settings import LabSettings
-from lab.stack.compose import container, docker
+from lab.stack.compose import container, docker, stack
 
 RUNS = 'case "$1" in version) echo 28.2.2 ;; compose) [ "$2" = version ] ;; esac'
 NO_DAEMON = ('echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. '
@@ -81,3 +82,11 @@ def test_what_the_engine_refuses_is_an_error_with_its_words(programs):
 
 def test_a_variable_that_is_not_set_is_not_in_the_environment():
     assert container.environment({"Env": ["SET=1", "EMPTY=", "NOT_SET"]}) == {"SET": "1", "EMPTY": ""}
+
+
+@pytest.mark.parametrize(("folder", "name"), [
+    ("sre-lab", "sre-lab"), ("My Lab 2", "mylab2"), ("_lab", "lab"), ("Übung", "bung"), ("лаб", r"sre-lab-[0-9a-f]+"),
+])
+def test_the_projects_name_is_one_that_compose_takes(monkeypatch, settings, folder, name):
+    monkeypatch.setattr(stack, "ROOT", Path("/home") / folder)
+    assert re.fullmatch(name, stack.project(settings()))

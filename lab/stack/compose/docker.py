@@ -14,6 +14,11 @@ from lab.settings import ROOT, env_file
 from lab.stack.compose.container import Container, environment
 
 ANSWER_SECONDS = 10
+# A command stops several containers, each with a grace period of up to 30 s.
+COMMAND_SECONDS = 180
+# Compose pulls and builds images: how long that takes, the network decides.
+COMPOSE_SECONDS = 3600
+LOG_LINES = "10"
 # What the engine says when it cannot be used, and what a person can do about it.
 _REMEDIES = {
     "permission denied while trying to connect":
@@ -43,7 +48,12 @@ def unusable() -> str | None:
 
 def run(*arguments: str) -> str:
     """`docker ...`; what it says. Raises LabError with what it complains of."""
-    return _run(["docker", *arguments], {})
+    return _run(["docker", *arguments], {}, COMMAND_SECONDS)
+
+
+def log_end(container: str) -> str:
+    """The last lines of a container's log."""
+    return _run(["docker", "logs", "--tail", LOG_LINES, container], {}, ANSWER_SECONDS, stderr=subprocess.STDOUT).rstrip()
 
 
 def compose(*arguments: str, project: str, environment: Mapping[str, str], shown: bool = False) -> str:
@@ -52,7 +62,8 @@ def compose(*arguments: str, project: str, environment: Mapping[str, str], shown
     With `shown`, what it says goes to the terminal: a pull or a build may take minutes.
     Raises LabError with what it complains of.
     """
-    return _run(compose_argv(project, *arguments), environment, shown)
+    output = None if shown else subprocess.PIPE
+    return _run(compose_argv(project, *arguments), environment, COMPOSE_SECONDS, stdout=output, stderr=output)
 
 
 def compose_argv(project: str, *arguments: str) -> list[str]:
@@ -109,13 +120,17 @@ def compose_command() -> list[str] | None:
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
-def _run(argv: list[str], environment: Mapping[str, str], shown: bool = False) -> str:
-    process = subprocess.run(
-        argv, cwd=ROOT, env=os.environ | environment, text=True, stdin=subprocess.DEVNULL,
-        stdout=None if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
+def _run(argv: list[str], environment: Mapping[str, str], timeout: float,
+         stdout: int | None = subprocess.PIPE, stderr: int | None = subprocess.PIPE) -> str:
+    command = " ".join(argv)
+    try:
+        process = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, text=True, timeout=timeout,
+                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"`{command}` has not ended within {timeout} s: restart the Docker daemon") from None
     if process.returncode:
-        said = "see above" if shown else _explained(process.stderr)
-        raise LabError(f"`{' '.join(argv)}` failed: {said}")
+        said = "see above" if stdout is None else _explained(process.stderr or process.stdout)
+        raise LabError(f"`{command}` failed: {said}")
     return process.stdout or ""
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, health, ports
-from lab.stack.base import Progress, Status, check_consumers
+from lab.stack.base import Progress, Status, check_consumers, no_end_in
 from lab.stack.compose import docker
 from lab.stack.compose.container import Container
 from lab.stack.compose.tunnel import Tunnel
@@ -23,13 +24,16 @@ SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "p
 FAULTS = ["legacy-importer", "partner"]
 WITH_LEDGER = {"traffic", "consumer", "locust", "partner"}
 TOXIPROXY_PORT = 8474  # in its container
-LOG_LINES = "10"
 UP_ATTEMPTS = 3
 
 
 def project(settings: LabSettings) -> str:
-    """Compose's name for this lab: by its own rule the folder's, unless COMPOSE_PROJECT_NAME says another."""
-    return settings.compose_project_name or re.sub(r"[^-_a-z0-9]", "", ROOT.name.lower())
+    """Compose's name for this lab: COMPOSE_PROJECT_NAME, else by Compose's own rule that of the folder.
+
+    A folder's name in another script leaves nothing of it; the number then tells two such clones apart.
+    """
+    return (settings.compose_project_name or re.sub(r"[^-_a-z0-9]", "", ROOT.name.lower()).lstrip("-_")
+            or f"sre-lab-{zlib.crc32(str(ROOT).encode()):x}")
 
 
 class ComposeStack:
@@ -142,10 +146,14 @@ class ComposeStack:
         addition.remember(self._settings, "locust", {"LAB_LOAD_WORKERS": str(workers)})
         self._start("locust")
 
-    def run_in(self, service: str, argv: list[str]) -> int:
+    def run_in(self, service: str, argv: list[str], timeout: float | None = None) -> int:
         [container, *_] = self._resolve(service)
         terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-        return subprocess.run(["docker", "exec", "--interactive", *terminal, container.id, *argv]).returncode
+        command = ["docker", "exec", "--interactive", *terminal, container.id, *argv]
+        try:
+            return subprocess.run(command, timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            raise no_end_in(service, argv, timeout) from None
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -269,9 +277,7 @@ class ComposeStack:
         return "".join(f"\n{self._report(one)}" for one in self._all() if one.problem and one.state != "starting")
 
     def _report(self, one: Container) -> str:
-        said = subprocess.run(["docker", "logs", "--tail", LOG_LINES, one.id], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return f"{one.name} is not healthy: {one.problem}; the end of its log:\n{said.stdout.rstrip()}"
+        return f"{one.name} is not healthy: {one.problem}; the end of its log:\n{docker.log_end(one.id)}"
 
     def _check_ports(self) -> None:
         """Only of what does not run: Docker holds the ports of the rest for us."""

@@ -185,11 +185,17 @@ def _rabbitmq(settings: LabSettings) -> Command:
         f"management.tcp.port = {settings.rabbitmq_management_port}",
         "prometheus.tcp.ip = 127.0.0.1",
         f"prometheus.tcp.port = {settings.rabbitmq_prometheus_port}",
-        f"default_user = {settings.rabbitmq_user}",
-        f"default_pass = {settings.rabbitmq_pass}",
         (ROOT / "rabbitmq" / "sre-lab.conf").read_text(),
     ]))
+    # Its terms, unlike the lines of rabbitmq.conf, can quote any character.
+    (home / "advanced.config").write_text("[{rabbit, [{default_user, %s}, {default_pass, %s}]}].\n" % (
+        _erlang(settings.rabbitmq_user), _erlang(settings.rabbitmq_pass)), encoding="utf-8")
     return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
+
+
+def _erlang(text: str) -> str:
+    """A binary as an Erlang term. https://www.erlang.org/doc/system/data_types.html#escape-sequences"""
+    return '<<"%s"/utf8>>' % text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _toxiproxy(settings: LabSettings) -> Command:
@@ -275,6 +281,8 @@ def _service(settings: LabSettings, name: str, link_port: int, **environment: st
         **{key: value for key, value in dotenv_values(env_file()).items() if value is not None},
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_PORT": str(link_port),
+        "RABBITMQ_USER": settings.rabbitmq_user,
+        "RABBITMQ_PASS": settings.rabbitmq_pass,
         "LEDGER_DIR": str(settings.ledger_dir),
         "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",

@@ -14,7 +14,7 @@ import psutil
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, marked, ports
-from lab.stack.base import Progress, Status, check_consumers
+from lab.stack.base import Progress, Status, check_consumers, no_end_in
 from lab.stack.logs import log_file, tail
 from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
@@ -36,6 +36,8 @@ from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
+# The broker's tools find it through epmd.
+NEEDED_BY = {"rabbitmq": ["epmd"]}
 STATE_DEADLINE_SECONDS = 60
 STOPPED_STATES = {"STOPPED", "EXITED", "FATAL"}
 
@@ -133,7 +135,8 @@ class NativeStack:
         for name in self._resolve(service):
             self._signal_group(name, signal.SIGCONT)
             if self._state(name) in RUNNING_STATES:
-                self._rpc("stopProcess", name)
+                self._rpc("stopProcess", name, False)
+            self._wait_state(name, STOPPED_STATES)
         self._targets()
 
     def kill(self, service: str) -> None:
@@ -179,14 +182,16 @@ class NativeStack:
         os.execvpe(command.argv[0], command.argv,
                    os.environ | command.environment | {marked.MARK: str(settings.run_dir)})
 
-    def run_in(self, service: str, argv: list[str]) -> int:
+    def run_in(self, service: str, argv: list[str], timeout: float | None = None) -> int:
         self._resolve(service, running_only=False)
         environment = dict(os.environ)
         if service == "rabbitmq":
             environment |= broker_environment(self._settings)
             environment["PATH"] = f"{RABBITMQ_BIN}:{environment['PATH']}"
         try:
-            return subprocess.run(argv, env=environment).returncode
+            return subprocess.run(argv, env=environment, timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            raise no_end_in(service, argv, timeout) from None
         except OSError as error:
             raise LabError(f"cannot run {argv[0]}: {error.strerror}") from None
 
@@ -216,6 +221,7 @@ class NativeStack:
         self._start_and_wait(self._infrastructure, deadline, progress)
         if not self._baseline_mark.exists():
             # Only once: a later `up` must not undo what was done to the broker since.
+            baseline.apply_user(self._settings, self)
             baseline.apply_broker(self._settings)
             self._baseline_mark.touch()
         write_targets(self._settings, consumer_ports(self._settings, consumers))
@@ -276,7 +282,8 @@ class NativeStack:
             self._rpc("startProcess", name, False)
 
     def _start_each(self, names: list[str]) -> None:
-        """Start them, tell Prometheus, and wait for each at most its own time."""
+        """Start them and what they need, update Prometheus' targets, and wait for each at most its own time."""
+        names = [one for name in names for one in [*NEEDED_BY.get(name, []), name]]
         for name in names:
             self._signal_group(name, signal.SIGCONT)
             self._start(name)
@@ -339,7 +346,7 @@ class NativeStack:
         if info["statename"] not in {"RUNNING", "STARTING"}:
             return f"is {info['statename'].lower()}"
         url = self._programs[name].health_url
-        return health.check(url, self._settings) if url else None
+        return health.check(url) if url else None
 
     def _status_of(self, info: dict) -> Status:
         name, state = info["name"], info["statename"]
@@ -348,7 +355,7 @@ class NativeStack:
         if info["pid"] and _is_frozen(info["pid"]):
             shown = "paused"
         url = self._programs[name].health_url
-        problem = health.check(url, self._settings, timeout=1) if url and shown in {"running", "starting"} else None
+        problem = health.check(url, timeout=1) if url and shown in {"running", "starting"} else None
         if shown == "starting" and url and problem is None:
             shown = "running"  # the supervisor waits a little longer to be sure
         return Status(
@@ -373,5 +380,5 @@ class NativeStack:
 def _is_frozen(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False

@@ -1,5 +1,6 @@
 """The process supervisor of the native stack: supervisord, private to one run folder."""
 
+import http.client
 import os
 import secrets
 import subprocess
@@ -18,10 +19,20 @@ from lab.stack.marked import MARK
 from lab.stack.native.programs import Program
 
 START_DEADLINE_SECONDS = 20
+RPC_SECONDS = 10
 # A program that ends sooner has not started: longer than Python needs to find a bad setting.
 START_SECONDS = 3
 
 RUNNING_STATES = {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over HTTP, with a time-out: a call that waits for a program is never made."""
+
+    def make_connection(self, host):
+        connection = super().make_connection(host)
+        connection.timeout = RPC_SECONDS
+        return connection
 
 
 class Supervisor:
@@ -40,12 +51,12 @@ class Supervisor:
         """The API's `supervisor` namespace. Calls raise xmlrpc.client.Fault and OSError."""
         password = self._password_file.read_text() if self._password_file.exists() else ""
         url = f"http://lab:{password}@127.0.0.1:{self._settings.supervisor_port}/RPC2"
-        return xmlrpc.client.ServerProxy(url).supervisor
+        return xmlrpc.client.ServerProxy(url, transport=_Transport()).supervisor
 
     def is_running(self) -> bool:
         try:
             return self.rpc.getState()["statename"] == "RUNNING"
-        except (OSError, xmlrpc.client.Error):
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
 
     def start(self, programs: Iterable[Program]) -> None:
@@ -75,10 +86,10 @@ class Supervisor:
         self.rpc.shutdown()
         try:
             psutil.Process(pid).wait(timeout=60)
-        except psutil.NoSuchProcess:
-            pass
         except psutil.TimeoutExpired:
             raise LabError("the lab does not stop; `make clean` kills what is left") from None
+        except psutil.Error:  # it is gone, or this user may not look
+            pass
 
     def _configuration(self, programs: Iterable[Program]) -> str:
         run_dir = self._settings.run_dir
