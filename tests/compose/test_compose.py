@@ -24,7 +24,10 @@ COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}
 
 
 class Clone:
-    """A copy of what git tracks, without any .env; only the ports differ, as a busy machine needs it."""
+    """A copy of what git tracks, as `umask 077` leaves it, without any .env.
+
+    Only the ports differ, as a busy machine needs it.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -33,6 +36,8 @@ class Clone:
         for name in filter(None, tracked):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+        for path in folder.rglob("*"):
+            path.chmod(path.stat().st_mode & 0o700)
         names = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
         self.ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": PROJECT}

@@ -80,12 +80,10 @@ def build_images(host: str, folder: Path) -> None:
 
 
 def upstream_images() -> set[str]:
-    """What docker-compose.yml and the Dockerfiles take from elsewhere."""
+    """What the Dockerfiles take from elsewhere; docker-compose.yml names only images that it builds."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
-    built = [service["build"]["dockerfile"] for service in services if "build" in service]
-    from_files = {image for file in built
-                  for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(), re.MULTILINE)}
-    return from_files | {service["image"] for service in services if "build" not in service}
+    return {image for file in {service["build"]["dockerfile"] for service in services}
+            for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(), re.MULTILINE)}
 
 
 def compose_plugin(host: str, folder: Path) -> Path:
