@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import batch, drain, latency, produce, report, startup
 from benchmarks.method import Options, Row
 from benchmarks.peers_python import peers_python
+from lab import output
 from lab.cli import ERROR_LOG
 from lab.errors import LabError
 from lab.settings import ROOT
@@ -88,4 +89,4 @@ def _run(name: str, options: Options) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main()
+    output.run(main)

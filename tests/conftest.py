@@ -154,6 +154,10 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
+    def close(self) -> None:
+        """As the window of a terminal that is closed."""
+        os.close(self._fd)
+
     def wait_end(self, seconds: float = 60) -> int:
         """The exit code."""
         deadline = time.monotonic() + seconds

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 
@@ -49,7 +50,8 @@ def run(*arguments: str) -> str:
 def compose(*arguments: str, project: str, environment: Mapping[str, str], shown: bool = False) -> str:
     """`docker compose ...` of that project, with `environment` for the variables of docker-compose.yml.
 
-    With `shown`, what it says goes to the terminal: a pull or a build may take minutes.
+    With `shown`, what it says goes to standard error: a pull or a build may take minutes, and must not fail because
+    the reader of standard output leaves.
     Raises LabError with what it complains of.
     """
     return _run(compose_argv(project, *arguments), environment, shown)
@@ -111,8 +113,8 @@ def compose_command() -> list[str] | None:
 
 def _run(argv: list[str], environment: Mapping[str, str], shown: bool = False) -> str:
     process = subprocess.run(
-        argv, cwd=ROOT, env=os.environ | environment, text=True, stdin=subprocess.DEVNULL,
-        stdout=None if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
+        argv, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, encoding="utf-8", errors="replace",
+        stdout=sys.stderr if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
     if process.returncode:
         said = "see above" if shown else _explained(process.stderr)
         raise LabError(f"`{' '.join(argv)}` failed: {said}")
