@@ -45,7 +45,7 @@ def main() -> None:
     except LabError as error:
         sys.exit(f"error: {error}")
     except Exception as error:  # a defect of ours: its trace is for us, not for the person
-        ERROR_LOG.write_text(traceback.format_exc())
+        ERROR_LOG.write_text(traceback.format_exc(), encoding="utf-8")
         sys.exit(f"internal error: {type(error).__name__}: {error} (the trace is in {ERROR_LOG})")
     # The committed results are those of a whole run.
     whole = not quick and not failed and set(figures) == set(FIGURES)

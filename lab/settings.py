@@ -153,7 +153,7 @@ def change(key: str, value: str) -> None:
     existed = path.exists()
     if existed:
         _check_file(path)
-    before = path.read_text() if existed else ""
+    before = path.read_text(encoding="utf-8") if existed else ""
     line = f"{key}={_quoted(value)}"
     # The value, quoted or bare, and what may follow it: a comment, which stays.
     pattern = re.compile(rf"^(?:export\s+)?{key}[ \t]*=(?:'[^']*'|\"[^\"]*\"|[^#\n]*?)(?P<comment>[ \t]+#.*)?$",
@@ -162,12 +162,12 @@ def change(key: str, value: str) -> None:
         after = pattern.sub(lambda match: line + (match["comment"] or ""), before)
     else:
         after = before + ("" if before.endswith("\n") or not before else "\n") + line + "\n"
-    path.write_text(after)
+    path.write_text(after, encoding="utf-8")
     try:
         load()
     except LabError:
         if existed:
-            path.write_text(before)
+            path.write_text(before, encoding="utf-8")
         else:
             path.unlink()
         raise
@@ -181,7 +181,7 @@ def _quoted(value: str) -> str:
 
 def _check_file(path: Path) -> None:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{path} cannot be read: {error}") from None
     known = known_keys()

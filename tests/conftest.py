@@ -60,6 +60,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
     return result
 
 
+def tracked_files(*options: str) -> list[str]:
+    """What `git ls-files` lists, also in a checkout that belongs to another user."""
+    listed = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *options], cwd=ROOT,
+                            capture_output=True, encoding="utf-8", check=True).stdout
+    return listed.split("\0")[:-1]
+
+
 def activated() -> dict[str, str]:
     """The environment of a shell after `. .venv/bin/activate`."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -16,7 +16,7 @@ import requests
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
-from tests.conftest import Lab, activated, free_ports, private_lab, wait_until
+from tests.conftest import Lab, activated, free_ports, private_lab, tracked_files, wait_until
 
 PROJECT = "sre-lab-test-clone"
 # Both versions of Compose, where both are there.
@@ -31,9 +31,7 @@ class Clone:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                                 capture_output=True, text=True, check=True).stdout.split("\0")
-        for name in filter(None, tracked):
+        for name in tracked_files("--cached", "--others", "--exclude-standard"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
         for path in folder.rglob("*"):

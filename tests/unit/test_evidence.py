@@ -139,6 +139,14 @@ def test_the_commit_is_told_and_whether_the_sources_differ_from_it(tmp_path):
     assert files.commit(inside) is None  # another project's repository
 
 
+def test_a_checkout_of_another_user_has_its_commit(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # of git's own test suite
+    assert files.commit(tmp_path) == commit
+
+
 def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
     (tmp_path / ".git").mkdir()
     assert files.commit(tmp_path) is None  # git finds no repository

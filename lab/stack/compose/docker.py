@@ -31,8 +31,8 @@ def unusable() -> str | None:
     if shutil.which("docker") is None:
         return "Docker is not installed: install Docker Engine with its Compose plugin" + _OTHERWISE
     try:
-        answer = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], text=True,
-                                capture_output=True, timeout=ANSWER_SECONDS)
+        answer = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], encoding="utf-8",
+                                errors="replace", capture_output=True, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
         return f"the Docker daemon does not answer within {ANSWER_SECONDS} s: restart it{_OTHERWISE}"
     if answer.returncode:

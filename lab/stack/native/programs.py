@@ -92,13 +92,13 @@ def note_launch(settings: LabSettings, name: str, command: Command) -> None:
     """Remember what a program was started with."""
     folder = settings.run_dir / "launched"
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(command.as_dict()))
+    (folder / f"{name}.json").write_text(json.dumps(command.as_dict()), encoding="utf-8")
 
 
 def launched(settings: LabSettings, name: str) -> dict | None:
     """What the program was last started with (see `Command.as_dict`), None when it never was."""
     path = settings.run_dir / "launched" / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def installed_broker_version() -> tuple[int, ...]:
@@ -187,14 +187,14 @@ def _rabbitmq(settings: LabSettings) -> Command:
         f"prometheus.tcp.port = {settings.rabbitmq_prometheus_port}",
         f"default_user = {settings.rabbitmq_user}",
         f"default_pass = {settings.rabbitmq_pass}",
-        (ROOT / "rabbitmq" / "sre-lab.conf").read_text(),
-    ]))
+        (ROOT / "rabbitmq" / "sre-lab.conf").read_text(encoding="utf-8"),
+    ]), encoding="utf-8")
     return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
 
 
 def _toxiproxy(settings: LabSettings) -> Command:
     config = settings.run_dir / "toxiproxy.json"
-    config.write_text(json.dumps(links(settings), indent=2))
+    config.write_text(json.dumps(links(settings), indent=2), encoding="utf-8")
     binary = toxiproxy_binary(settings)
     server = [binary] if binary else [sys.executable, "-m", "lab.proxy"]
     return Command([*server, "-host", control_address.host(settings), "-port", str(settings.toxiproxy_port),
