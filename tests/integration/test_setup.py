@@ -39,6 +39,7 @@ STAND_INS = {
             *" install "*)
                 [ ! -x "$SETUP_POLICY" ] || "$SETUP_POLICY" prometheus start
                 echo "policy $?" >>"$CALLS"
+                echo "umask $(umask)" >>"$CALLS"
                 [ -z "${TEST_APT_WAITS_FOR:-}" ] || until [ -e "$TEST_APT_WAITS_FOR" ]; do sleep 0.1; done
                 [ "${TEST_APT_STATUS:-0}" -eq 0 ] || exit "$TEST_APT_STATUS"
                 for name in prometheus promtool; do cp "$STAND_INS/true" "$STAND_INS/$name"; done ;;
@@ -260,6 +261,11 @@ class TestPackages:
 
         (install,) = [call for call in bare_machine.calls("apt-get") if " -y " in call]
         assert install.endswith("install -y --no-install-recommends --no-remove prometheus")
+
+    def test_what_is_installed_is_for_every_user_of_the_machine(self, bare_machine):
+        bare_machine.run("sh", "-c", "umask 077; scripts/setup")
+
+        assert bare_machine.calls("umask") == ["umask 0022"]
 
     def test_somebody_elses_policy_is_left_alone(self, bare_machine):
         bare_machine.policy.write_text("#!/bin/sh\nexit 104\n")
