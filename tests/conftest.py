@@ -110,7 +110,7 @@ def write_settings(path: Path, run_dir: Path, **changes: object) -> None:
         "LAB_REPORTS_DIR": str(run_dir / "reports"),
     }
     values |= {name: str(value) for name, value in changes.items()}
-    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class Lab:
 
     def engine(self, *arguments: str) -> subprocess.Popen:
         """Type `lab ...` in a first terminal, where it goes on; its output can be read from `stdout`."""
-        return subprocess.Popen([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True,
+        return subprocess.Popen([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, encoding="utf-8",
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def command(self, *arguments: str, check: bool = True, timeout: float = 180, **options) -> subprocess.CompletedProcess:
         """Type `lab ...`; standard input is no terminal."""
-        done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True, timeout=timeout,
+        done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, encoding="utf-8", timeout=timeout,
                               stdin=subprocess.DEVNULL, capture_output=True, **options)
         if check:
             assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}"
@@ -227,7 +227,7 @@ def running_lab(tmp_path_factory) -> Iterator[Lab]:
 @pytest.fixture
 def lab(running_lab: Lab) -> Iterator[Lab]:
     """The running lab at its baseline; what a test does to it is undone."""
-    settings_before = running_lab.env_file.read_text()
+    settings_before = running_lab.env_file.read_text(encoding="utf-8")
     yield running_lab
-    running_lab.env_file.write_text(settings_before)
+    running_lab.env_file.write_text(settings_before, encoding="utf-8")
     running_lab.command("reset")

@@ -36,13 +36,13 @@ class Clone:
             shutil.copy(ROOT / name, folder / name)
         for path in folder.rglob("*"):
             path.chmod(path.stat().st_mode & 0o700)
-        names = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
+        names = [line.split("=")[0] for line in EXAMPLE_FILE.read_text(encoding="utf-8").splitlines() if "_PORT=" in line]
         self.ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": PROJECT}
         self.environment.pop("ENV_FILE", None)
 
     def run(self, *command: str, timeout: float = 600) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, text=True, timeout=timeout,
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, encoding="utf-8", timeout=timeout,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
         return done.stdout
@@ -57,7 +57,7 @@ class Clone:
 
     def follow(self, command: str, until: str) -> None:
         """Read what it says until that text, then press Ctrl-C."""
-        with subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, text=True,
+        with subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, encoding="utf-8",
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 said = next((line for line in process.stdout if until in line), "")
@@ -99,9 +99,9 @@ def is_up(clone: Clone, job: str) -> int:
 @pytest.mark.parametrize("version", COMPOSES)
 def test_the_file_is_clean_in_both_versions_of_compose(docker_engine, version):
     command = COMPOSES[version]
-    if shutil.which(command[0]) is None or not subprocess.run([*command, "version"], capture_output=True, text=True).stdout:
+    if shutil.which(command[0]) is None or not subprocess.run([*command, "version"], capture_output=True, encoding="utf-8").stdout:
         pytest.skip(f"Compose {version} is not installed")
-    done = subprocess.run([*command, "config", "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, "config", "--quiet"], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -135,7 +135,7 @@ def test_compose_shows_states_and_logs(clone):
 
 def test_grafana_has_its_data_sources_and_every_dashboard(clone):
     found = {one["uid"] for one in clone.get("GRAFANA_PORT", "/api/search").json()}
-    ours = {json.loads(path.read_text())["uid"] for path in (ROOT / "dashboards").glob("*.json")}
+    ours = {json.loads(path.read_text(encoding="utf-8"))["uid"] for path in (ROOT / "dashboards").glob("*.json")}
     assert ours and ours <= found
     assert clone.get("GRAFANA_PORT", "/api/dashboards/uid/sre-lab-overview").ok
     assert clone.get("GRAFANA_PORT", "/api/datasources/uid/prometheus/health").json()["status"] == "OK"
@@ -223,7 +223,7 @@ def test_a_scenario_is_played_graded_and_reset(lab):
         engine.wait()
     assert engine.returncode == 0, output
     [report] = lab.settings.reports_dir.glob("*-scenario-2/grade.json")
-    grade = json.loads(report.read_text())["grade"]
+    grade = json.loads(report.read_text(encoding="utf-8"))["grade"]
     assert grade["score"] >= 95, json.dumps(grade, indent=2)
     marks = requests.get(f"http://127.0.0.1:{lab.settings.grafana_port}/api/annotations", timeout=5).json()
     assert {mark["tags"][1] for mark in marks} == {"injected", "mitigation", "submission", "graded"}

@@ -102,7 +102,7 @@ class TestLooking:
         hold = ("import sys; from lab import dlq, settings\n"
                 "with dlq.taken(settings.load()): print('taken', flush=True); sys.stdin.read()")
         for _ in range(2):
-            process = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, text=True,
+            process = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, encoding="utf-8",
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert process.stdout.readline() == "taken\n"
             assert "somebody else reads messages.dlq" in refused(lab, "list")
@@ -247,7 +247,7 @@ class TestDrop:
         assert "2 dead letters removed" in told and "discarded" in told
         assert there(lab) == [ids[0], ids[2]]
         (file,) = lab.settings.reports_dir.glob("dropped-*.jsonl")
-        kept = [json.loads(line) for line in file.read_text().splitlines()]
+        kept = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         assert [(one["id"], json.loads(one["body"])["id"], one["properties"]["app_id"], one["headers"][dlq.ATTEMPT])
                 for one in kept] == [(one, one, "producer", 5) for one in (ids[1], ids[3])]
 

@@ -50,7 +50,7 @@ def engine(folder: Path) -> Iterator[str]:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(host):
             if daemon.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("dockerd does not start:\n" + (folder / "dockerd.log").read_text()[-2000:])
+                raise RuntimeError("dockerd does not start:\n" + (folder / "dockerd.log").read_text(encoding="utf-8")[-2000:])
             time.sleep(0.2)
         yield host
     finally:
@@ -81,9 +81,9 @@ def build_images(host: str, folder: Path) -> None:
 
 def upstream_images() -> set[str]:
     """What the Dockerfiles take from elsewhere; docker-compose.yml names only images that it builds."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"].values()
     return {image for file in {service["build"]["dockerfile"] for service in services}
-            for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(), re.MULTILINE)}
+            for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)}
 
 
 def compose_plugin(host: str, folder: Path) -> Path:
@@ -100,7 +100,7 @@ def compose_plugin(host: str, folder: Path) -> Path:
 
 def _unmount_below(folder: Path) -> None:
     """The engine leaves mounts behind, the network namespace of the host for one."""
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
     for mount in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
         _run(["umount", "--lazy", mount])
 
@@ -114,7 +114,7 @@ def _path() -> str:
 
 
 def _run(argv: list, **options) -> str:
-    done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run(argv, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env=os.environ | {"PATH": _path()}, **options)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, argv[:5]))} failed:\n{done.stdout[-3000:]}")

@@ -13,7 +13,7 @@ from lab.stack.native import toxiproxy_build
 from services.consumer.settings import ConsumerSettings
 from services.producer.settings import ProducerSettings
 
-TEXT = (ROOT / "docker-compose.yml").read_text()
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES = yaml.safe_load(TEXT)["services"]
 EXAMPLE = dotenv_values(EXAMPLE_FILE)
 DOCKERFILES = {path: (ROOT / path).read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_the_stack_knows_every_service():
 
 
 def test_the_links_have_the_ports_that_the_services_use():
-    links = {link["name"]: link["listen"] for link in json.loads((ROOT / "toxiproxy" / "links.json").read_text())}
+    links = {link["name"]: link["listen"] for link in json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))}
     for service in ("producer", "consumer"):
         environment = SERVICES[service]["environment"]
         assert links[f"{service}-link"] == f"0.0.0.0:{environment['PORT_OF_primary']}"
@@ -108,4 +108,4 @@ def test_the_links_have_the_ports_that_the_services_use():
 
 
 def test_both_forms_of_the_stack_have_the_same_toxiproxy():
-    assert f"ARG VERSION={toxiproxy_build.VERSION}\n" in (ROOT / "toxiproxy" / "Dockerfile").read_text()
+    assert f"ARG VERSION={toxiproxy_build.VERSION}\n" in (ROOT / "toxiproxy" / "Dockerfile").read_text(encoding="utf-8")

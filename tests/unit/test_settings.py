@@ -43,7 +43,7 @@ def test_without_a_file_the_defaults_hold():
 
 
 def test_the_file_is_read(env_file):
-    env_file.write_text("# comment\n\nexport LAB_CONSUMERS=3\nRABBITMQ_PASS='two words'\nLAB_RUN_DIR=/elsewhere\n")
+    env_file.write_text("# comment\n\nexport LAB_CONSUMERS=3\nRABBITMQ_PASS='two words'\nLAB_RUN_DIR=/elsewhere\n", encoding="utf-8")
     found = settings.load()
     assert (found.lab_consumers, found.rabbitmq_pass) == (3, "two words")
     assert found.ledger_dir == Path("/elsewhere/ledger")
@@ -61,7 +61,7 @@ def test_the_file_is_read(env_file):
     ("\nRABBITMQ PORT 5\n", 2, "cannot be read"),
 ])
 def test_a_line_that_is_wrong_is_named(env_file, text, line, says):
-    env_file.write_text(text)
+    env_file.write_text(text, encoding="utf-8")
     assert refusal().startswith(f"{env_file}, line {line}: {says}")
 
 
@@ -72,7 +72,7 @@ def test_a_line_that_is_wrong_is_named(env_file, text, line, says):
 @pytest.mark.parametrize("where", ["file", "environment"])
 def test_a_value_that_is_wrong_is_named(env_file, monkeypatch, where, key, value):
     if where == "file":
-        env_file.write_text(f"{key}={value}\n")
+        env_file.write_text(f"{key}={value}\n", encoding="utf-8")
     else:
         monkeypatch.setenv(key, value)
     assert f"in {env_file} or the environment" in refusal()
@@ -100,15 +100,15 @@ def test_a_file_that_cannot_be_read_is_named(env_file):
     ("LAB_CONSUMERS=1  # one is enough\n", "LAB_CONSUMERS=2  # one is enough\n"),
 ])
 def test_a_change_touches_nothing_but_its_line(env_file, before, after):
-    env_file.write_text(before)
+    env_file.write_text(before, encoding="utf-8")
     settings.change("LAB_CONSUMERS", "2")
-    assert env_file.read_text() == after
+    assert env_file.read_text(encoding="utf-8") == after
     assert settings.load().lab_consumers == 2
 
 
 def test_a_change_makes_the_file_where_there_is_none(env_file):
     settings.change("LAB_CONSUMERS", "2")
-    assert env_file.read_text() == "LAB_CONSUMERS=2\n"
+    assert env_file.read_text(encoding="utf-8") == "LAB_CONSUMERS=2\n"
 
 
 @pytest.mark.parametrize("value", [
@@ -125,7 +125,7 @@ def test_a_value_comes_back_as_it_was_given(env_file, value):
 @pytest.mark.parametrize("value, written", [("a-b_c.d/e:f@g", "a-b_c.d/e:f@g"), ("a b", "'a b'"), ("#", "'#'")])
 def test_only_what_needs_quotes_gets_them(env_file, value, written):
     settings.change("RABBITMQ_PASS", value)
-    assert env_file.read_text() == f"RABBITMQ_PASS={written}\n"
+    assert env_file.read_text(encoding="utf-8") == f"RABBITMQ_PASS={written}\n"
 
 
 @pytest.mark.parametrize("before", [b"# comment\nLAB_CONSUMERS=1\n", b"LOG_LEVEL=INFO"])
