@@ -59,8 +59,9 @@ ps: ## show the state of every service
 status: ## show the SLOs, the alerts and the run that is on
 	@$(LAB) status
 
+# 141: the reader closed the pipe, as in `make logs | head`.
 logs: ## show the logs: SERVICE=consumer for one, FOLLOW=1 to go on, GREP=text to filter
-	@$(LAB) logs $(if $(FOLLOW),--follow) $(call option,grep,GREP) $(if $(SERVICE),$(call quoted,SERVICE))
+	@$(LAB) logs $(if $(FOLLOW),--follow) $(call option,grep,GREP) $(if $(SERVICE),$(call quoted,SERVICE)) || [ $$? -eq 141 ]
 
 restart-consumer: ## restart the consumers; they read .env again
 	@$(LAB) restart consumer

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import batch, drain, latency, produce, report, startup
 from benchmarks.method import Options, Row
 from benchmarks.peers_python import peers_python
+from lab import output
 from lab.cli import ERROR_LOG
 from lab.errors import LabError
 from lab.settings import ROOT
@@ -44,7 +45,7 @@ def main() -> None:
     except LabError as error:
         sys.exit(f"error: {error}")
     except Exception as error:  # a defect of ours: its trace is for us, not for the person
-        ERROR_LOG.write_text(traceback.format_exc())
+        ERROR_LOG.write_text(traceback.format_exc(), encoding="utf-8")
         sys.exit(f"internal error: {type(error).__name__}: {error} (the trace is in {ERROR_LOG})")
     # The committed results are those of a whole run.
     whole = not quick and not failed and set(figures) == set(FIGURES)
@@ -88,4 +89,4 @@ def _run(name: str, options: Options) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main()
+    output.run(main)

@@ -38,11 +38,12 @@ DECADES = (0.1, 10)
 def write(folder: Path, rows: list[Row], options: str, load_before: float) -> Path:
     """Both files; returns where the table is."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.svg").write_text(_svg(rows))
+    (folder / "results.svg").write_text(_svg(rows), encoding="utf-8")
     path = folder / "RESULTS.md"
     path.write_text("\n".join([
         "# Results", "", f"Written by `python -m benchmarks` ({options}).", "", *_machine(load_before), "",
-        *table(rows), "", "![how many times better than each](results.svg)", "", "## Method", "", METHOD, *(kept.read_text() for kept in KEPT)]))
+        *table(rows), "", "![how many times better than each](results.svg)", "", "## Method", "", METHOD,
+        *(kept.read_text(encoding="utf-8") for kept in KEPT)]), encoding="utf-8")
     return path
 
 
@@ -67,9 +68,10 @@ def _value(series: Series, unit: str) -> str:
 
 
 def _machine(load_before: float) -> list[str]:
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.split(":", 1)[1].strip() for line in cpus.splitlines()
                   if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, encoding="utf-8")
     return [
         f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.stdout.strip() or 'unknown'}",
         f"- {os.cpu_count()} cores ({model}), load average before the run {load_before:.2f}",

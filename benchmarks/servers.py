@@ -72,7 +72,7 @@ def output(argv: list[str], environment: Mapping[str, str]) -> str:
     shown = " ".join(argv)[:100]
     try:
         done = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=OUTPUT_SECONDS)
+                              capture_output=True, encoding="utf-8", timeout=OUTPUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise Invalid(f"{shown} did not end within {OUTPUT_SECONDS} s") from None
     if done.returncode:

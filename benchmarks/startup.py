@@ -77,7 +77,7 @@ def _wait_for_node(settings: LabSettings) -> None:
     epmd = programs(settings)["epmd"].command(settings).argv[0]
     deadline = time.monotonic() + START_SECONDS
     while "name sre-lab " not in subprocess.run(
-            [epmd, "-port", str(settings.epmd_port), "-names"], capture_output=True, text=True).stdout:
+            [epmd, "-port", str(settings.epmd_port), "-names"], capture_output=True, encoding="utf-8").stdout:
         if time.monotonic() > deadline:
             raise Invalid(f"RabbitMQ did not start within {START_SECONDS} s")
         time.sleep(0.05)

@@ -30,7 +30,7 @@ def _json(builder) -> str:
 
 def main() -> None:
     for file, content in documents().items():
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
         print(f"wrote {file.relative_to(FOLDER.parent)}")
 
 

@@ -292,7 +292,8 @@ def main() -> None:
         options.folder.mkdir(parents=True, exist_ok=True)
         for name in options.names or files:
             path = options.folder / f"{name}.svg"
-            path.write_text(draw(json.loads(files[name].read_text()), prometheus, moment))
+            dashboard = json.loads(files[name].read_text(encoding="utf-8"))
+            path.write_text(draw(dashboard, prometheus, moment), encoding="utf-8")
             print(f"wrote {path}")
     except LabError as error:
         sys.exit(f"error: {error}")

@@ -1,11 +1,13 @@
 """The `lab` command. Every make target is one line that calls it."""
 
+import errno
 import functools
 import json
 import sys
 import time
 import traceback
 from itertools import zip_longest
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -15,7 +17,7 @@ from rich.table import Table
 from lab import dlq as dead_letters
 from lab import dlq_view
 from lab import monitor as lab_monitor
-from lab import reports_view
+from lab import output, reports_view
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
@@ -40,12 +42,17 @@ from lab.stack import health
 
 EXIT_NO_PASS = 3
 ERROR_LOG = lab_settings.ROOT / ".lab" / "error.log"
+# What a read-only checkout, another user's, or a full disk answers.
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 console = Console(highlight=False)
 
 
 class LabGroup(click.Group):
-    """Shows LabErrors as a message, never as a stack trace."""
+    """Shows LabErrors as a message, never as a stack trace; the output never decides what a command does."""
+
+    def main(self, *arguments, **options) -> NoReturn:
+        output.run(lambda: super(LabGroup, self).main(*arguments, **options))
 
     def invoke(self, context: click.Context):
         try:
@@ -58,11 +65,26 @@ class LabGroup(click.Group):
             sys.exit(130)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # a defect of ours: its trace is for us, not for the person
-            ERROR_LOG.parent.mkdir(exist_ok=True)
-            ERROR_LOG.write_text(traceback.format_exc())
-            click.echo(f"internal error: {type(error).__name__}: {error} (the trace is in {ERROR_LOG})", err=True)
-            sys.exit(70)  # EX_SOFTWARE of sysexits.h
+        except OSError as error:
+            if error.errno not in REFUSED or error.filename is None:
+                _exit_internal_error(error)
+            click.echo(f"error: {error.filename}: {error.strerror}. The lab must be able to read its checkout, and to write "
+                       ".env and .lab in it; LAB_RUN_DIR and LAB_REPORTS_DIR in .env name other folders.", err=True)
+            sys.exit(1)
+        except Exception as error:
+            _exit_internal_error(error)
+
+
+def _exit_internal_error(error: Exception) -> NoReturn:
+    """A defect of ours: its trace is for us, not for the person."""
+    try:
+        ERROR_LOG.parent.mkdir(exist_ok=True)
+        ERROR_LOG.write_text(traceback.format_exc(), encoding="utf-8")
+        where = f"the trace is in {ERROR_LOG}"
+    except OSError as unwritable:
+        where = f"its trace cannot be written to {ERROR_LOG}: {unwritable.strerror}"
+    click.echo(f"internal error: {type(error).__name__}: {error} ({where})", err=True)
+    sys.exit(70)  # EX_SOFTWARE of sysexits.h
 
 
 @click.group(cls=LabGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +105,7 @@ def with_stack(command):
 
 
 def progress(line: str) -> None:
-    console.print(f"[dim]·[/dim] {line}")
+    console.print(f"[dim]·[/dim] {escape(line)}")
 
 
 # -- the stack ------------------------------------------------------------------------------
@@ -143,6 +165,7 @@ def logs(_settings, stack, service, follow, grep) -> None:
     for line in stack.logs(service, follow):
         if not grep or grep in line:
             click.echo(line)
+        output.exit_without_reader()
 
 
 def _service_command(name: str, summary: str) -> None:
@@ -199,7 +222,8 @@ def load(settings, stack, workers) -> None:
 @with_stack
 def exec_(_settings, stack, service, command) -> None:
     """Run COMMAND in SERVICE's environment: lab exec rabbitmq rabbitmqctl list_queues"""
-    sys.exit(stack.run_in(service, list(command)))
+    code = stack.run_in(service, list(command))
+    sys.exit(code if code >= 0 else 128 - code)  # ended by a signal: as a shell reports it
 
 
 @main.command("set")
@@ -494,7 +518,7 @@ def campaign(settings, stack, runs, seed, only_hostile) -> None:
         console.print(campaign_report.line(result), soft_wrap=True)
         results.append(result)
         # After each run: a campaign that is ended early leaves what it has found.
-        path.write_text("\n".join(campaign_report.table(results)) + "\n")
+        path.write_text("\n".join(campaign_report.table(results)) + "\n", encoding="utf-8")
     wrong = sum(not result.verdict.is_right for result in results)
     console.print(f"{len(results)} runs, {wrong} wrong; what was counted: {path}", soft_wrap=True)
     if wrong:

@@ -243,7 +243,7 @@ def _keep(letters: list[DeadLetter], path: Path) -> None:
     """Append them to the file, one line of JSON each; they are on disk when this returns."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             for letter in letters:
                 file.write(json.dumps(letter.as_dict()) + "\n")
             file.flush()

@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from lab import slo
+from lab import output, slo
 from lab.errors import LabError
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
@@ -33,6 +33,7 @@ def watch(settings: LabSettings, stack: Stack, console: Console) -> None:
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             live.update(_picture(settings, stack), refresh=True)
+            output.exit_without_reader()
             time.sleep(REFRESH_SECONDS)
 
 

@@ -59,7 +59,7 @@ class Reading:
 
 @cache
 def objectives() -> tuple[Slo, ...]:
-    content = yaml.safe_load((ROOT / "prometheus" / "slo.yml").read_text())
+    content = yaml.safe_load((ROOT / "prometheus" / "slo.yml").read_text(encoding="utf-8"))
     return tuple(Slo.model_validate(entry) for entry in content["slos"])
 
 

@@ -14,7 +14,7 @@ UNITS = {"s": (1, "second"), "m": (60, "minute"), "h": (3600, "hour"), "d": (864
 
 def rules(setting: str) -> str:
     """The rule file for the windows of `setting`: lab or production."""
-    parameters = yaml.safe_load((FOLDER / "slo.yml").read_text())
+    parameters = yaml.safe_load((FOLDER / "slo.yml").read_text(encoding="utf-8"))
     windows = parameters["windows"][setting]
     lengths = {windows["budget"], *(alert[end] for alert in windows["alerts"] for end in ("short", "long"))}
     environment = Environment(loader=FileSystemLoader(FOLDER), undefined=_Missing, keep_trailing_newline=True)
@@ -46,7 +46,7 @@ class _Missing(StrictUndefined):
 def main() -> None:
     for setting, file in FILES.items():
         file.parent.mkdir(exist_ok=True)
-        file.write_text(rules(setting))
+        file.write_text(rules(setting), encoding="utf-8")
         print(f"wrote {file.relative_to(FOLDER.parent)}")
 
 

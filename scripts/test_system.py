@@ -22,7 +22,7 @@ from pathlib import Path
 import requests
 from dotenv import dotenv_values
 
-import lab  # noqa: F401  (keeps requests from reaching loopback through a proxy)
+from lab import output
 
 ANSWER_SECONDS = 30
 FIRST_SCRAPE_SECONDS = 15
@@ -234,7 +234,7 @@ def parse_options(settings: dict) -> argparse.Namespace:
     return options
 
 
-def main() -> int:
+def main() -> None:
     env_file = os.environ.get("ENV_FILE", Path(__file__).resolve().parents[1] / ".env")
     settings = {**dotenv_values(env_file), **os.environ}
     options = parse_options(settings)
@@ -243,7 +243,7 @@ def main() -> int:
         requests.get(f"{system.producer}/health", timeout=ANSWER_SECONDS)
     except requests.RequestException:
         print(f"nothing answers at {options.producer}: is the system up? (make up)", file=sys.stderr)
-        return 2
+        sys.exit(2)
     checks = Checks()
     checks.run("health", lambda: check_health(system))
     checks.run("single message", lambda: check_single(system))
@@ -254,12 +254,12 @@ def main() -> int:
     checks.run("processing, end to end", lambda: check_processing(system, 4, options.timeout))
     checks.run("concurrent load", lambda: check_load(system, options.clients, options.messages))
     print("all checks passed" if not checks.failed else f"{checks.failed} checks failed")
-    return 1 if checks.failed else 0
+    sys.exit(1 if checks.failed else 0)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        output.run(main)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

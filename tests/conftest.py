@@ -62,6 +62,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
         time.sleep(0.1)
 
 
+def tracked_files(*options: str) -> list[str]:
+    """What `git ls-files` lists, also in a checkout that belongs to another user."""
+    listed = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *options], cwd=ROOT,
+                            capture_output=True, encoding="utf-8", check=True).stdout
+    return listed.split("\0")[:-1]
+
+
 def activated() -> dict[str, str]:
     """The environment of a shell after `. .venv/bin/activate`."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -96,7 +103,7 @@ def private_settings(path: Path, run_dir: Path, **changes: object) -> Iterator[P
             "LAB_REPORTS_DIR": str(run_dir / "reports"),
         }
         values |= {name: str(value) for name, value in changes.items()}
-        path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
         yield path
 
 
@@ -117,12 +124,12 @@ class Lab:
 
     def engine(self, *arguments: str) -> subprocess.Popen:
         """Type `lab ...` in a first terminal, where it goes on; its output can be read from `stdout`."""
-        return subprocess.Popen([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True,
+        return subprocess.Popen([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, encoding="utf-8",
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def command(self, *arguments: str, check: bool = True, timeout: float = 180, **options) -> subprocess.CompletedProcess:
         """Type `lab ...`; standard input is no terminal."""
-        done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, text=True, timeout=timeout,
+        done = subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=ROOT, encoding="utf-8", timeout=timeout,
                               stdin=subprocess.DEVNULL, capture_output=True, **options)
         if check:
             assert done.returncode == 0, f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}"
@@ -147,6 +154,10 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
+
+    def close(self) -> None:
+        """As the window of a terminal that is closed."""
+        os.close(self._fd)
 
     def wait_end(self, seconds: float = 60) -> int:
         """The exit code."""
@@ -213,7 +224,7 @@ def running_lab(tmp_path_factory) -> Iterator[Lab]:
 @pytest.fixture
 def lab(running_lab: Lab) -> Iterator[Lab]:
     """The running lab at its baseline; what a test does to it is undone."""
-    settings_before = running_lab.env_file.read_text()
+    settings_before = running_lab.env_file.read_text(encoding="utf-8")
     yield running_lab
-    running_lab.env_file.write_text(settings_before)
+    running_lab.env_file.write_text(settings_before, encoding="utf-8")
     running_lab.command("reset")

@@ -55,7 +55,7 @@ def _blocks() -> Iterator[range]:
 
 
 def _ephemeral() -> range:
-    text = EPHEMERAL_FILE.read_text() if EPHEMERAL_FILE.exists() else EPHEMERAL_DEFAULT
+    text = EPHEMERAL_FILE.read_text(encoding="utf-8") if EPHEMERAL_FILE.exists() else EPHEMERAL_DEFAULT
     first, last = map(int, text.split())
     return range(first, last + 1)
 

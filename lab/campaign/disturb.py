@@ -9,7 +9,7 @@ from toxiproxy.exceptions import NotFound
 from lab.campaign.plan import Disturbance
 from lab.campaign.stranger import Stranger
 from lab.errors import LabError
-from lab.faults.toxics import toxiproxy
+from lab.toxiproxy import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import USUAL_MEMORY, Management, set_memory_watermark

@@ -98,5 +98,5 @@ def _keep(settings: LabSettings, result: Result, history: History) -> None:
         return
     folder: Path = settings.reports_dir / f"campaign-seed-{result.seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps(asdict(result), indent=2))
-    (folder / "history.json").write_text(json.dumps(asdict(history), indent=2, default=sorted))
+    (folder / "result.json").write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
+    (folder / "history.json").write_text(json.dumps(asdict(history), indent=2, default=sorted), encoding="utf-8")

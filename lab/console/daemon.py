@@ -12,6 +12,7 @@ import psutil
 import requests
 
 from lab.errors import LabError
+from lab.output import UTF8_ENVIRONMENT
 from lab.settings import ROOT, LabSettings
 from lab.stack import health, marked, ports
 from lab.stack.base import Progress, Status
@@ -38,7 +39,7 @@ def start(settings: LabSettings, progress: Progress) -> None:
              "--workers", "1", "--worker-class", "lab.console.server.Worker",
              "--no-control-socket",  # it would be made in the user's home folder
              "lab.console.app:create_app()"],
-            cwd=ROOT, env=os.environ | {MARK: str(settings.run_dir)}, stdin=subprocess.DEVNULL,
+            cwd=ROOT, env=os.environ | UTF8_ENVIRONMENT | {MARK: str(settings.run_dir)}, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     deadline = time.monotonic() + START_DEADLINE_SECONDS
     if health.wait(lambda: None if process.poll() is not None else problem(settings), deadline) or problem(settings):

@@ -81,7 +81,7 @@ def data(name: str) -> dict:
 def _all() -> dict[str, dict]:
     """Every dashboard by its name, the overview first."""
     files = sorted(FOLDER.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
-    return {file.stem: json.loads(file.read_text()) for file in files}
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def _dashboard(name: str) -> dict:

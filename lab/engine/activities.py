@@ -113,7 +113,7 @@ def grade() -> dict:
     shown = page.html(content)
     if held:
         content = signature.signed(content, shown, held.key)
-    (folder / "grade.json").write_text(json.dumps(content, indent=2))
+    (folder / "grade.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     (folder / "report.html").write_text(shown, encoding="utf-8")
     view.current().graded(content, folder)
     if trouble := marks.tell_grafana(settings, content):

@@ -8,6 +8,7 @@ import re
 
 from chaoslib.exceptions import InterruptExecution
 
+from lab import output
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.engine import reports
@@ -19,6 +20,7 @@ from lab.exam import exam as exams
 
 def before_experiment_control(
         context: dict, scenario: int, seed: int, candidate: str | None = None, **_kwargs) -> None:
+    output.protect()  # Chaos Toolkit's own command does not
     settings = lab_settings.load()
     records = Records(settings.run_dir)
     run = records.active()
@@ -28,7 +30,7 @@ def before_experiment_control(
             watch.over(settings, stacks.current(settings), run)
             records.take_over(run.id)
         else:
-            run = records.begin(scenario, seed, lab_settings.env_file().read_text())
+            run = records.begin(scenario, seed, lab_settings.env_file().read_text(encoding="utf-8"))
             if held := exams.held():
                 about = held.exam.scenario
                 records.add(run.id, "exam", sealed=held.sealed, brief=about.brief, time_limit=about.time_limit)
@@ -52,6 +54,6 @@ def after_experiment_control(context: dict, state: dict, **_kwargs) -> None:
     if run is None:  # cleaned meanwhile
         return
     path = reports.folder(settings, run) / "journal.json"
-    path.write_text(json.dumps(state, indent=2, default=str))
+    path.write_text(json.dumps(state, indent=2, default=str), encoding="utf-8")
     if run.state == "checking":  # the steady state did not hold: nothing was injected
         records.set_state(run.id, "aborted")

@@ -23,8 +23,8 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     Raises LabError when a part cannot be brought back.
     """
     path: Path = lab_settings.env_file()
-    if settings_before is not None and path.read_text() != settings_before:
-        path.write_text(settings_before)
+    if settings_before is not None and path.read_text(encoding="utf-8") != settings_before:
+        path.write_text(settings_before, encoding="utf-8")
         progress(f"{path.name} is as it was before the run")
     settings = lab_settings.load()
     stack = stacks.current(settings)

@@ -8,8 +8,8 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.run import Runner
 from chaoslib.types import Strategy
 
+from lab import output, slo
 from lab import settings as lab_settings
-from lab import slo
 from lab import stack as stacks
 from lab.console import daemon
 from lab.engine import experiment, reset, view
@@ -86,10 +86,11 @@ def resume(settings: LabSettings, records: Records, run: Run) -> Run:
 def drop(records: Records) -> None:
     """Bring the lab to its baseline; a run that is on ends without a grade."""
     run = records.active()
-    # Ended first: an engine that still watches it must not grade the reset as a mitigation.
-    if run is not None:
-        records.set_state(run.id, "reset")
-    reset.to_baseline(view.current().progress, run.settings_before if run else None)
+    with output.detached():
+        # Ended first: an engine that still watches it must not grade the reset as a mitigation.
+        if run is not None:
+            records.set_state(run.id, "reset")
+        reset.to_baseline(view.current().progress, run.settings_before if run else None)
 
 
 def restore_settings(settings: LabSettings) -> None:
@@ -101,7 +102,7 @@ def restore_settings(settings: LabSettings) -> None:
     except LabError:
         return  # a damaged record remembers nothing
     if run is not None:
-        lab_settings.env_file().write_text(run.settings_before)
+        lab_settings.env_file().write_text(run.settings_before, encoding="utf-8")
 
 
 def _check_resumable(active: Run, scenario: scenarios.Scenario, candidate: str | None) -> None:
@@ -120,7 +121,7 @@ def _other_run(active: Run) -> LabError:
 def _bring_up(settings: LabSettings, blind: bool = False) -> None:
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     # Until the lab is up, the record does not know of the run.
-    with (settings.run_dir / "starting.lock").open("w") as lock:
+    with (settings.run_dir / "starting.lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -142,7 +143,8 @@ def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
 def _play(settings: LabSettings, records: Records, compiled: dict, strategy: Strategy) -> Run:
     errors = _log_to_file(settings)
     try:
-        journal = Runner(strategy).run(compiled, settings={})
+        with output.detached("the run goes on without this output: `lab status` shows it, `lab grade` ends it"):
+            journal = Runner(strategy).run(compiled, settings={})
     except ChaosException as error:
         raise LabError(f"Chaos Toolkit cannot run the scenario: {error}") from None
     run = records.latest()

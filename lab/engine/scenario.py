@@ -114,11 +114,11 @@ class Scenario(_Part):
 
     @cached_property
     def brief(self) -> str:
-        return (self._folder / "brief.md").read_text()
+        return (self._folder / "brief.md").read_text(encoding="utf-8")
 
     @cached_property
     def walkthrough(self) -> str:
-        return (self._folder / "walkthrough.md").read_text()
+        return (self._folder / "walkthrough.md").read_text(encoding="utf-8")
 
 
 def folders() -> dict[int, Path]:

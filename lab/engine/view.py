@@ -10,6 +10,7 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
@@ -32,7 +33,7 @@ class View:
         self.reset_wanted = False  # the person chose it when interrupting
 
     def progress(self, line: str) -> None:
-        self._console.print(f"[dim]·[/dim] {line}")
+        self._console.print(f"[dim]·[/dim] {escape(line)}")
 
     @contextmanager
     def exercise(self, scenario: Scenario, run: Run, candidate: str | None = None) -> Iterator[Callable]:
@@ -77,13 +78,13 @@ class View:
             slos = ", ".join(f"{reading.slo.name} {reading.shown} {'ok' if reading.holds else 'BROKEN'}"
                              for reading in readings)
             self._console.print(f"{_clock(time.time() - run.injected_at)}  {trouble or slos}"
-                                f"  alerts: {_names(alerts)}", soft_wrap=True)
+                                f"  alerts: {_names(alerts)}", soft_wrap=True, markup=False)
 
         return show
 
     def graded(self, content: dict, folder: Path) -> None:
         self._console.print(report.terminal(content))
-        self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+        self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
 def _heading(scenario: Scenario, run: Run) -> str:
@@ -109,7 +110,7 @@ def _panel(scenario: Scenario, par: str, run: Run, readings: list[Reading], aler
     parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left{par}",
              slo_table(readings), f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
     if trouble:
-        parts.append(f"[red]{trouble}[/red]")
+        parts.append(Text(trouble, style="red"))
     return Panel(Group(*parts), title="live", subtitle="Ctrl-C: leave or reset")
 
 

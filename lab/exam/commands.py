@@ -94,7 +94,7 @@ def _usable_key(path: Path) -> Key:
 
 def _report(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabError(f"{path} cannot be read as a report: {error}") from None
     if not isinstance(content, dict):

@@ -56,7 +56,7 @@ class Key:
         secret = secrets.token_bytes(SIZE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(_encoded(secret) + "\n")
         except FileExistsError:
             raise LabError(f"{path} is there already, and is not replaced: exams may be sealed with it") from None
@@ -68,7 +68,7 @@ class Key:
     def read(cls, path: Path) -> "Key":
         """Raises LabError where the file holds no key."""
         try:
-            return cls.from_text(path.read_text(errors="replace"))
+            return cls.from_text(path.read_text(errors="replace", encoding="utf-8"))
         except OSError as error:
             raise LabError(f"the key {path} cannot be read: {error.strerror}; `lab exam key FILE` makes one") from None
         except LabError as error:

@@ -57,14 +57,14 @@ def note(key: str, title: str, seen: dict[str, float], expected: list[str]) -> N
     """Keep it for the table; `key` is the column's head."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     content = {"title": title, "seen": {name: round(seconds) for name, seconds in seen.items()}, "expected": expected}
-    (FOLDER / f"{key}.json").write_text(json.dumps(content, indent=2))
+    (FOLDER / f"{key}.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def alerts() -> list[str]:
     """All that there are, by the names of this table."""
     found = {}
     for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml"), reverse=True):
-        for group in yaml.safe_load(file.read_text())["groups"]:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in group["rules"]:
                 if "alert" in rule:
                     found[name_of({"alertname": rule["alert"], **rule["labels"]})] = None
@@ -72,7 +72,7 @@ def alerts() -> list[str]:
 
 
 def table() -> str:
-    columns = dict(sorted((_written(TABLE.read_text()) | _seen()).items(), key=_order))
+    columns = dict(sorted((_written(TABLE.read_text(encoding="utf-8")) | _seen()).items(), key=_order))
     lines = [HEAD, f"| alert | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for alert in alerts():
         lines.append(f"| {alert} | {' | '.join(_cell(column, alert) for column in columns.values())} |")
@@ -82,11 +82,11 @@ def table() -> str:
 
 def write() -> None:
     """Write prometheus/ALERTS.md anew."""
-    TABLE.write_text(table())
+    TABLE.write_text(table(), encoding="utf-8")
 
 
 def _seen() -> dict[str, dict]:
-    return {file.stem: json.loads(file.read_text()) for file in FOLDER.glob("*.json")}
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FOLDER.glob("*.json")}
 
 
 def _written(text: str) -> dict[str, dict]:

@@ -30,7 +30,7 @@ def new_scenario(slug: str, title: str | None, tier: int) -> Path:
     for path in sorted(TEMPLATE.iterdir()):
         text = templates.get_template(path.name).render(
             number=number, title=title, quoted_title=json.dumps(title, ensure_ascii=False), tier=tier)
-        (folder / path.name).write_text(text)
+        (folder / path.name).write_text(text, encoding="utf-8")
     scenarios.load_folder(folder)
     return folder
 

@@ -64,13 +64,13 @@ def keep(play: Play, turn: int) -> None:
     """Keep it as the play of that pass (1, 2, …)."""
     path = _path(play.scenario, turn)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(play.model_dump_json(indent=2))
+    path.write_text(play.model_dump_json(indent=2), encoding="utf-8")
 
 
 def kept(number: int, turn: int) -> Play | None:
     """The play of that pass; None where there is none, or the scenario has changed since."""
     try:
-        play = Play.model_validate_json(_path(number, turn).read_text())
+        play = Play.model_validate_json(_path(number, turn).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValidationError):
         return None
     return play if play.digest == digest(number) else None

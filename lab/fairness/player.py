@@ -4,6 +4,7 @@ One injected run serves them all, one after the other: who does nothing, who res
 and guesses, and who solves it.
 """
 
+import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from lab.fairness import alerts, answers, baseline
 from lab.fairness import play as plays
 from lab.fairness.play import Moment, Play
 from lab.grading.facts import STEP_SECONDS, Facts
+from lab.output import UTF8_ENVIRONMENT
 from lab.prometheus import Prometheus
 from lab.settings import ROOT
 from lab.stack import health
@@ -75,10 +77,10 @@ class _Player:
         self._before = self._state()
         self.result = plays.new(scenario, seed)
         self.result.versions = self._versions()
-        self._output = tempfile.TemporaryFile(mode="w+")
+        self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
         self._engine = subprocess.Popen(
             _argv("scenario", str(scenario.number), "--seed", str(seed)), cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=self._output, stderr=subprocess.STDOUT)
+            stdout=self._output, stderr=subprocess.STDOUT, env=os.environ | UTF8_ENVIRONMENT)
 
     def play(self, blind: bool) -> None:
         self._wait_for_injection()
@@ -247,8 +249,7 @@ class _Player:
 
     def _try(self, *words: str) -> str | None:
         """Type `lab …`; why it failed, or None."""
-        done = subprocess.run(_argv(*words), cwd=ROOT, text=True, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=COMMAND_SECONDS)
+        done = _run(*words, timeout=COMMAND_SECONDS)
         return _last_line(done.stderr or done.stdout) or f"exit code {done.returncode}" if done.returncode else None
 
     def _last_words(self) -> str:
@@ -257,9 +258,14 @@ class _Player:
 
 
 def _lab(*words: str) -> None:
-    done = subprocess.run(_argv(*words), cwd=ROOT, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    done = _run(*words)
     if done.returncode:
         raise LabError(f"`lab {' '.join(words)}` fails: {_last_line(done.stderr or done.stdout)}")
+
+
+def _run(*words: str, timeout: float | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(_argv(*words), cwd=ROOT, env=os.environ | UTF8_ENVIRONMENT, stdin=subprocess.DEVNULL,
+                          capture_output=True, encoding="utf-8", errors="replace", timeout=timeout)
 
 
 def _argv(*words: str) -> list[str]:

@@ -38,7 +38,7 @@ among some, and grades what each kind of candidate would have got. Nobody may be
 
 def write() -> None:
     """Write both tables anew, with what has been played by now."""
-    TABLE.write_text(content({number: _kept(number) for number in scenarios.folders()}))
+    TABLE.write_text(content({number: _kept(number) for number in scenarios.folders()}), encoding="utf-8")
     alerts.write()
 
 

@@ -55,9 +55,9 @@ class OddConsumer(BaseModel):
     def inject(self, _settings: LabSettings, stack: Stack) -> None:
         stack.scale(self.consumers - 1)
         path = lab_settings.env_file()
-        before = path.read_text()
+        before = path.read_text(encoding="utf-8")
         lab_settings.change(self.key, str(self.value))
         try:
             stacks.current(lab_settings.load()).scale(self.consumers)
         finally:
-            path.write_text(before)
+            path.write_text(before, encoding="utf-8")

@@ -117,7 +117,7 @@ def account(settings: LabSettings, stack: Stack, since: float, until: float = ma
 def lines(folder: Path, pattern: str, begins: Mapping[Path, int] | None = None) -> Iterator[dict]:
     """Every line of the ledgers whose names fit; `begins` says from which byte on a file is read."""
     for path in sorted(folder.glob(pattern)):
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             file.seek((begins or {}).get(path, 0))
             for text in file:
                 # A writer that was killed in the middle of a line leaves a torn one.

@@ -75,7 +75,7 @@ def _process() -> Iterator[tuple[str, str, float]]:
     yield "process_start_time_seconds", "gauge", _STARTED
     if not Path("/proc/self/statm").exists():
         return
-    virtual, resident = Path("/proc/self/statm").read_text().split()[:2]
+    virtual, resident = Path("/proc/self/statm").read_text(encoding="utf-8").split()[:2]
     page = resource.getpagesize()
     yield "process_open_fds", "gauge", len(os.listdir("/proc/self/fd"))
     yield "process_resident_memory_bytes", "gauge", int(resident) * page

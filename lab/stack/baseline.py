@@ -28,7 +28,7 @@ EXPORTER = "rabbitmq_prometheus"
 
 # Both forms of the stack have the same: the container loads this file when it first boots.
 POLICIES = {policy.pop("name"): policy for policy in json.loads(
-    (ROOT / "rabbitmq" / "definitions.json").read_text())["policies"]}
+    (ROOT / "rabbitmq" / "definitions.json").read_text(encoding="utf-8"))["policies"]}
 
 
 class Management:

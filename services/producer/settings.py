@@ -17,8 +17,8 @@ class ProducerSettings(BrokerSettings):
     flask_env: Literal["production", "development"] = "production"
     confirm_timeout: float = Field(5.0, gt=0, le=120)
     # A batch's messages are serialised again, and may grow to 3.8 times their size ("1e15," becomes
-    # "1000000000000000.0,"); the broker takes messages of up to 16 MiB (max_message_size in rabbitmq/sre-lab.conf).
-    max_body_bytes: int = Field(1024 * 1024, ge=1024, le=4 * 1024 * 1024)
+    # "1000000000000000.0,"); the broker takes messages of up to 4 MiB (max_message_size in rabbitmq/sre-lab.conf).
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, le=1024 * 1024)
     max_batch: int = Field(1000, ge=1)
     # How long a client may take: for a request's headers, for its body, and to take the answer.
     head_timeout: float = Field(10.0, gt=0, le=3600)

@@ -97,6 +97,6 @@ def test_an_exam_from_the_interviewers_page_to_the_verified_report(running_lab, 
     submit_with_key(interviewer, "Verify", key_file)
     expect(interviewer.locator(".badge.good", has_text="valid")).to_be_visible()
     [report] = running_lab.settings.reports_dir.glob("*-exam/grade.json")
-    report.write_text(json.dumps(json.loads(report.read_text()) | {"candidate": "Somebody Else"}))
+    report.write_text(json.dumps(json.loads(report.read_text(encoding="utf-8")) | {"candidate": "Somebody Else"}), encoding="utf-8")
     submit_with_key(interviewer, "Verify", key_file)
     expect(interviewer.get_by_text("candidate was changed")).to_be_visible()

@@ -62,13 +62,13 @@ class Clone:
     def plant(self, defect: str) -> None:
         for file, right, wrong in DEFECTS[defect]:
             path = self.folder / file
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             assert right in text
-            path.write_text(text.replace(right, wrong))
+            path.write_text(text.replace(right, wrong), encoding="utf-8")
 
     def lab(self, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-m", "lab.cli", *arguments], cwd=self.folder, env=self.environment,
-                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              encoding="utf-8", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               timeout=400)
 
 

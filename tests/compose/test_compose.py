@@ -16,31 +16,34 @@ import requests
 from lab.engine.record import Records
 from lab.settings import EXAMPLE_FILE, ROOT
 from lab.stack.compose import docker
-from tests.conftest import Lab, activated, answer_of, private_lab, wait_until
+from tests.conftest import Lab, activated, answer_of, private_lab, tracked_files, wait_until
 from tests.ports import free_ports
 
-PORTS = [line.split("=")[0] for line in EXAMPLE_FILE.read_text().splitlines() if "_PORT=" in line]
+PORTS = [line.split("=")[0] for line in EXAMPLE_FILE.read_text(encoding="utf-8").splitlines() if "_PORT=" in line]
 # Both versions of Compose, where both are there.
 COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}
 
 
 class Clone:
-    """A copy of what git tracks, without any .env; only the ports differ, as a busy machine needs it."""
+    """A copy of what git tracks, as `umask 077` leaves it, without any .env.
+
+    Only the ports differ, as a busy machine needs it.
+    """
 
     def __init__(self, folder: Path, ports: list[int]):
         self.folder = folder
         self.project = f"sre-lab-test-clone-{ports[0]}"  # another clone may be under test on the same engine
-        tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                                 capture_output=True, text=True, check=True).stdout.split("\0")
-        for name in filter(None, tracked):
+        for name in tracked_files("--cached", "--others", "--exclude-standard"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+        for path in folder.rglob("*"):
+            path.chmod(path.stat().st_mode & 0o700)
         self.ports = dict(zip(PORTS, map(str, ports), strict=True))
         self.environment = {**activated(), **self.ports, "COMPOSE_PROJECT_NAME": self.project}
         self.environment.pop("ENV_FILE", None)
 
     def run(self, *command: str, timeout: float = 600) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, text=True, timeout=timeout,
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, encoding="utf-8", timeout=timeout,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
         return done.stdout
@@ -55,7 +58,7 @@ class Clone:
 
     def follow(self, command: str, until: str) -> None:
         """Read what it says until that text, then press Ctrl-C."""
-        with subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, text=True,
+        with subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, encoding="utf-8",
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 said = next((line for line in process.stdout if until in line), "")
@@ -98,9 +101,9 @@ def is_up(clone: Clone, job: str) -> int:
 @pytest.mark.parametrize("version", COMPOSES)
 def test_the_file_is_clean_in_both_versions_of_compose(docker_engine, version):
     command = COMPOSES[version]
-    if shutil.which(command[0]) is None or not subprocess.run([*command, "version"], capture_output=True, text=True).stdout:
+    if shutil.which(command[0]) is None or not subprocess.run([*command, "version"], capture_output=True, encoding="utf-8").stdout:
         pytest.skip(f"Compose {version} is not installed")
-    done = subprocess.run([*command, "config", "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, "config", "--quiet"], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -134,7 +137,7 @@ def test_compose_shows_states_and_logs(clone):
 
 def test_grafana_has_its_data_sources_and_every_dashboard(clone):
     found = {one["uid"] for one in clone.get("GRAFANA_PORT", "/api/search").json()}
-    ours = {json.loads(path.read_text())["uid"] for path in (ROOT / "dashboards").glob("*.json")}
+    ours = {json.loads(path.read_text(encoding="utf-8"))["uid"] for path in (ROOT / "dashboards").glob("*.json")}
     assert ours and ours <= found
     assert clone.get("GRAFANA_PORT", "/api/dashboards/uid/sre-lab-overview").ok
     assert clone.get("GRAFANA_PORT", "/api/datasources/uid/prometheus/health").json()["status"] == "OK"
@@ -214,7 +217,7 @@ def test_a_scenario_is_played_graded_and_reset(lab):
         engine.wait()
     assert engine.returncode == 0, output
     [report] = lab.settings.reports_dir.glob("*-scenario-2/grade.json")
-    grade = json.loads(report.read_text())["grade"]
+    grade = json.loads(report.read_text(encoding="utf-8"))["grade"]
     assert grade["score"] >= 95, json.dumps(grade, indent=2)
     marks = requests.get(f"http://127.0.0.1:{lab.settings.grafana_port}/api/annotations", timeout=5).json()
     assert {mark["tags"][1] for mark in marks} == {"injected", "mitigation", "submission", "graded"}

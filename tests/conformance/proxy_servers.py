@@ -95,12 +95,12 @@ def _start(command: list[str], log: Path) -> Server:
         if _answers(server):
             return server
         stop(server.process)
-    raise RuntimeError(f"{command[0]} does not start:\n{log.read_text()}")
+    raise RuntimeError(f"{command[0]} does not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def _launch(command: list[str], log: Path) -> Server:
     port = free_port()
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, "-host", "127.0.0.1", "-port", str(port)],
             cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT,

@@ -83,7 +83,7 @@ class TestProcess:
             {"name": "on", "listen": "127.0.0.1:0", "upstream": echo_server.address},
             {"name": "off", "listen": "127.0.0.1:0", "upstream": "a:1", "enabled": False},
         ]
-        config.write_text(json.dumps(proxies))
+        config.write_text(json.dumps(proxies), encoding="utf-8")
         with running(command, "-config", str(config), log=tmp_path / "log") as server:
             proxies = requests.get(f"{server.url}/proxies", timeout=DEADLINE).json()
             assert {name: proxy["enabled"] for name, proxy in proxies.items()} == {
@@ -94,16 +94,16 @@ class TestProcess:
 
     def test_bad_configuration_file_is_no_end(self, command, tmp_path: Path):
         config = tmp_path / "toxiproxy.json"
-        config.write_text("hello")
+        config.write_text("hello", encoding="utf-8")
         with running(command, "-config", str(config), log=tmp_path / "log") as server:
             assert requests.get(f"{server.url}/proxies", timeout=DEADLINE).json() == {}
-            assert "bad request body: invalid character 'h'" in server.log.read_text()
+            assert "bad request body: invalid character 'h'" in server.log.read_text(encoding="utf-8")
 
     def test_missing_configuration_file_is_no_end(self, command, tmp_path: Path):
         config = tmp_path / "no-such.json"
         with running(command, "-config", str(config), log=tmp_path / "log") as server:
             assert requests.get(f"{server.url}/proxies", timeout=DEADLINE).json() == {}
-            assert str(config) in server.log.read_text()
+            assert str(config) in server.log.read_text(encoding="utf-8")
 
     def test_metrics_only_by_flag(self, command, tmp_path: Path):
         with running(command, log=tmp_path / "log") as server:
@@ -120,4 +120,4 @@ class TestProcess:
                 connection.sendall(b"held")
                 server.process.send_signal(signal.SIGTERM)
                 assert server.process.wait(DEADLINE) == 0
-            assert "Traceback" not in server.log.read_text()
+            assert "Traceback" not in server.log.read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ class Wire:
 
     def sides(self, stream: str) -> tuple[socket.socket, socket.socket]:
         """A new connection, as the sender's and the receiver's end of that stream."""
-        client, server = self.open()
+        client, server = self.open(encoding="utf-8")
         return (client, server) if stream == "upstream" else (server, client)
 
 

@@ -51,7 +51,7 @@ PORTS = {str(LabSettings.model_fields[name].default): name for name in
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_typed_somewhere(command):
     path, _, name = COMMANDS[command].partition("::")
-    module = (ROOT / path).read_text()
+    module = (ROOT / path).read_text(encoding="utf-8")
     [function] = [node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.FunctionDef) and node.name == name]
     first = min(node.lineno for node in (function, *function.decorator_list))
     source = "\n".join(module.splitlines()[first - 1:function.end_lineno])
@@ -61,7 +61,7 @@ def test_each_command_is_typed_somewhere(command):
 
 def shell(command: str) -> str:
     """What a command says that is typed after `. .venv/bin/activate`; it must succeed."""
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=activated(), text=True, timeout=300,
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=activated(), encoding="utf-8", timeout=300,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
@@ -149,13 +149,13 @@ def test_the_system_test_says_how_it_is_used():
     (["--producer", "http://localhost:1"], 2, "nothing answers at http://localhost:1"),
     (["--clients", "0"], 2, "must be at least 1")])
 def test_the_system_test_needs_a_system(options, status, said):
-    done = subprocess.run([*SYSTEM_TEST.split(), *options], cwd=ROOT, env=activated(), text=True, capture_output=True)
+    done = subprocess.run([*SYSTEM_TEST.split(), *options], cwd=ROOT, env=activated(), encoding="utf-8", capture_output=True)
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
 
 
 def test_the_system_test_ends_with_ctrl_c(running_lab):
-    with subprocess.Popen([*SYSTEM_TEST.split(), "--messages", "1000000"], cwd=ROOT, env=activated(), text=True,
+    with subprocess.Popen([*SYSTEM_TEST.split(), "--messages", "1000000"], cwd=ROOT, env=activated(), encoding="utf-8",
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             next(line for line in process.stdout if "processing, end to end" in line)
@@ -173,7 +173,7 @@ def test_the_system_test_is_not_taken_in_by_what_others_process(running_lab):
     """Everything fails, and is acked all the same: sent on to a delay queue."""
     running_lab.command("set", "CONSUMER_FAILURE_RATE=1")
     running_lab.command("restart", "consumer")
-    done = subprocess.run([*SYSTEM_TEST.split(), "--messages", "1"], cwd=ROOT, env=activated(), text=True, capture_output=True)
+    done = subprocess.run([*SYSTEM_TEST.split(), "--messages", "1"], cwd=ROOT, env=activated(), encoding="utf-8", capture_output=True)
     assert done.returncode == 1, done.stdout
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert len(failed) == 1 and "processing, end to end" in failed[0], done.stdout

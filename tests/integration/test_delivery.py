@@ -50,7 +50,7 @@ def under_traffic(lab: Lab, act: Callable[[Stack], None]) -> History:
 
 def killed(lab: Lab) -> list[str]:
     """What the supervisor says of programs that did not end when they were asked to."""
-    log = (lab.settings.run_dir / "logs" / "supervisord.log").read_text()
+    log = (lab.settings.run_dir / "logs" / "supervisord.log").read_text(encoding="utf-8")
     return [line for line in log.splitlines() if "SIGKILL" in line]
 
 

@@ -107,7 +107,7 @@ class TestLooking:
         hold = ("import sys; from lab import dlq, settings\n"
                 "with dlq.taken(settings.load()): print('taken', flush=True); sys.stdin.read()")
         for _ in range(2):
-            process = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, text=True,
+            process = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, encoding="utf-8",
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert process.stdout.readline() == "taken\n"
             assert "somebody else reads messages.dlq" in refused(lab, "list")
@@ -252,7 +252,7 @@ class TestDrop:
         assert "2 dead letters removed" in told and "discarded" in told
         assert there(lab) == [ids[0], ids[2]]
         (file,) = lab.settings.reports_dir.glob("dropped-*.jsonl")
-        kept = [json.loads(line) for line in file.read_text().splitlines()]
+        kept = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         assert [(one["id"], json.loads(one["body"])["id"], one["properties"]["app_id"], one["headers"][schema.ATTEMPT])
                 for one in kept] == [(one, one, "producer", 5) for one in (ids[1], ids[3])]
 
@@ -294,8 +294,8 @@ def test_hostile_dead_letters_can_be_listed_shown_replayed_and_dropped(lab):
     left = len(dlq.look(lab.settings))
     lab.command("dlq", "drop", "--all", "--yes")
     [kept] = [path for path in lab.settings.reports_dir.glob("dropped-*.jsonl")
-              if len(path.read_text().splitlines()) == left]
-    assert all(json.loads(line)["id"] for line in kept.read_text().splitlines())
+              if len(path.read_text(encoding="utf-8").splitlines()) == left]
+    assert all(json.loads(line)["id"] for line in kept.read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.parametrize("arguments", [("replay",), ("drop", "--yes"), ("replay", "--all", "one")])

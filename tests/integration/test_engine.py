@@ -122,7 +122,7 @@ class TestWhileARunIsOn:
         [one] = json.loads(lab.command("reports", "--candidate", "o'neil", "--json").stdout)
         assert (one["candidate"], one["scenario"], one["seed"], one["hints"]) == (CANDIDATE, 2, int(SEED), 2)
         assert CANDIDATE in lab.command("reports", "--compare").stdout.replace("\n", "")
-        report = json.loads((Path(one["folder"]) / "grade.json").read_text())
+        report = json.loads((Path(one["folder"]) / "grade.json").read_text(encoding="utf-8"))
         incident = report["incident"]
         assert incident["injected_at"] < incident["impact_at"] and incident["time_to_restore"] is None
         assert "BrokerDown" in {alert["name"] for alert in report["alerts"]}
@@ -174,13 +174,13 @@ def test_an_unknown_scenario_lists_what_there_is(tmp_path):
 
 def test_clean_in_the_middle_of_a_run_takes_back_what_the_candidate_set(tmp_path):
     with private_lab(tmp_path) as lab:
-        before = lab.env_file.read_text()
+        before = lab.env_file.read_text(encoding="utf-8")
         run = records(lab).begin(1, 1, before)
         records(lab).set_state(run.id, "injected")
         lab.command("set", "CONSUMER_LINK=standby")
-        assert lab.env_file.read_text() != before
+        assert lab.env_file.read_text(encoding="utf-8") != before
         lab.command("clean")
-        assert lab.env_file.read_text() == before
+        assert lab.env_file.read_text(encoding="utf-8") == before
 
 
 def test_an_exercise_insists_on_the_usual_settings(tmp_path):
@@ -193,15 +193,15 @@ def test_an_exported_experiment_runs_under_chaos_run(tmp_path):
         lab.command("up")
         experiment = tmp_path / "experiment.json"
         lab.command("export", "2", "--output", str(experiment))
-        yaml.safe_load(experiment.read_text())
+        yaml.safe_load(experiment.read_text(encoding="utf-8"))
         wait_until(lambda: lab.command("status", check=False).stdout.count("holds") == 3, what="the steady state")
         chaos = subprocess.Popen([sys.executable, "-m", "chaostoolkit", "--no-version-check", "run", str(experiment)],
-                                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                 cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
         wait_until(lambda: (run := records(lab).active()) and run.first("fault") or chaos.poll() is not None, 120,
                    "injection")
         lab.command("submit", "--component", "broker", "--cause", "process-down")
         lab.command("start", "rabbitmq")
         output, _ = chaos.communicate(timeout=240)
         assert chaos.returncode == 0, output
-        assert json.loads((tmp_path / "journal.json").read_text())["status"] == "completed"
+        assert json.loads((tmp_path / "journal.json").read_text(encoding="utf-8"))["status"] == "completed"
         assert records(lab).latest().state == "reset"

@@ -48,7 +48,7 @@ def report_of(lab: Lab) -> Path:
 
 
 def irregularities(lab: Lab) -> list[str]:
-    return json.loads(report_of(lab).read_text())["evidence"]["irregularities"]
+    return json.loads(report_of(lab).read_text(encoding="utf-8"))["evidence"]["irregularities"]
 
 
 def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
@@ -60,7 +60,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     secrets = [truth.name, truth.title, truth.truth.explanation.split(".")[0], "service: rabbitmq", '"action": "kill"']
     everything = lab.settings.run_dir.parent  # run folder, reports, settings
     found = subprocess.run(["grep", "-rlaF", *(f"-e{secret}" for secret in secrets), str(everything)],
-                           capture_output=True, text=True)
+                           capture_output=True, encoding="utf-8")
     assert found.returncode == 1, found.stdout + found.stderr
     processes = [psutil.Process(engine.pid), *marked.processes(lab.settings.run_dir)]  # not other labs'
     shown = "\n".join(f"{' '.join(process.cmdline())}\n{process.environ()}" for process in processes)
@@ -85,7 +85,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     assert not [secret for secret in [*secrets, f"cenario {SCENARIO}", " par "] if secret in before_the_grade]
     assert irregularities(lab) == []
 
-    content = json.loads(report_of(lab).read_text())
+    content = json.loads(report_of(lab).read_text(encoding="utf-8"))
     assert content["exam"]["candidate"] == CANDIDATE
     assert content["scenario"]["number"] == SCENARIO
     assert requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5).ok
@@ -94,7 +94,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     key_file.with_suffix(".away").rename(key_file)
     for field, section in (("score", "grade"), ("candidate", "exam")):
         edited = report_of(lab).with_name("edited.json")
-        edited.write_text(json.dumps(content | {section: content[section] | {field: 1}}))
+        edited.write_text(json.dumps(content | {section: content[section] | {field: 1}}), encoding="utf-8")
         refused = lab.command("exam", "verify", str(edited), "--key", str(key_file), check=False)
         assert refused.returncode == 3
         assert f"NOT VALID: {section} was changed" in refused.stdout
@@ -114,12 +114,12 @@ def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     engine = start(lab, key, key_file)
 
     [acknowledged] = lab.settings.ledger_dir.glob("acknowledged-*.jsonl")
-    acknowledged.write_text(acknowledged.read_text().replace("acknowledged", "acknowledgeb", 1))
+    acknowledged.write_text(acknowledged.read_text(encoding="utf-8").replace("acknowledged", "acknowledgeb", 1), encoding="utf-8")
     with closing(sqlite3.connect(lab.settings.run_dir / "lab.sqlite")) as database, database:
         database.execute("UPDATE events SET time = time + 60 WHERE kind = 'injected'")
     began = lab.prometheus.value(BEGAN)
     lab.command("restart", "prometheus")
-    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]")
+    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]", encoding="utf-8")
     wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()},
                what="the changed target")
     wait_until(lambda: lab.prometheus.value(BEGAN) != began, what="a scrape of the new Prometheus")

@@ -49,7 +49,7 @@ def test_commands_end_beside_a_frozen_part_and_a_reset_wakes_it(lab, service):
 def test_commands_end_beside_a_frozen_supervisor_and_a_reset_replaces_it(tmp_path):
     with private_lab(tmp_path) as lab:
         lab.command("up")
-        os.kill(int((lab.settings.run_dir / "supervisord.pid").read_text()), signal.SIGSTOP)
+        os.kill(int((lab.settings.run_dir / "supervisord.pid").read_text(encoding="utf-8")), signal.SIGSTOP)
         check_every_command_ends(lab)
         lab.command("reset", timeout=SECONDS)
         assert {one.state for one in lab.stack.status()} == {"running"}

@@ -75,7 +75,7 @@ def producer_port(running_lab: Lab) -> int:
 def no_trace_in_the_logs(running_lab: Lab) -> Iterator[None]:
     yield
     for name in ("producer", "consumer-1", "console"):
-        assert "Traceback" not in log_file(running_lab.settings, name).read_text()
+        assert "Traceback" not in log_file(running_lab.settings, name).read_text(encoding="utf-8")
 
 
 class TestFraming:

@@ -59,10 +59,10 @@ def test_after_kill_9_of_the_supervisor_up_takes_over_and_keeps_the_queues(tmp_p
         answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=10,
                                json={"id": "kept", "payload": 1})
         assert answer.status_code == 201
-        psutil.Process(int((lab.settings.run_dir / "supervisord.pid").read_text())).kill()
+        psutil.Process(int((lab.settings.run_dir / "supervisord.pid").read_text(encoding="utf-8"))).kill()
         assert processes(lab), "the programs outlive their supervisor"
         lab.command("up")
-        wait_until(lambda: '"kept"' in (lab.settings.ledger_dir / "processed-consumer-1.jsonl").read_text(),
+        wait_until(lambda: '"kept"' in (lab.settings.ledger_dir / "processed-consumer-1.jsonl").read_text(encoding="utf-8"),
                    what="processing")
 
 
@@ -116,7 +116,7 @@ def test_grafana_runs_where_it_is_installed(tmp_path, monkeypatch, binary):
     programs = tmp_path / "bin"
     programs.mkdir()
     server = programs / binary
-    server.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT / 'tests/standins/grafana.py'} \"$@\"\n")
+    server.write_text(f"#!/bin/sh\nexec {sys.executable} {ROOT / 'tests/standins/grafana.py'} \"$@\"\n", encoding="utf-8")
     server.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     with private_lab(tmp_path) as lab:

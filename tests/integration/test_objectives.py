@@ -41,14 +41,14 @@ def poisoned_consumer(lab: Lab) -> Iterator[None]:
             pass
 
     targets = lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml"
-    before = targets.read_text()
+    before = targets.read_text(encoding="utf-8")
     with ThreadingHTTPServer(("127.0.0.1", 0), Exporter) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        targets.write_text(yaml.safe_dump([*yaml.safe_load(before), {"targets": [f"127.0.0.1:{server.server_port}"]}]))
+        targets.write_text(yaml.safe_dump([*yaml.safe_load(before), {"targets": [f"127.0.0.1:{server.server_port}"]}]), encoding="utf-8")
         poison = f"last_processed_publish_timestamp_seconds == {IN_MILLISECONDS}"
         wait_until(lambda: lab.prometheus.vector(poison), what="a scrape of the poisoned consumer")
         yield
-        targets.write_text(before)
+        targets.write_text(before, encoding="utf-8")
         server.shutdown()
 
 

@@ -56,7 +56,7 @@ def test_nothing_of_the_lab_crosses_it(tmp_path, proxy):
         lab.command("ps")
         lab.command("monitor")
         lab.command("dlq", "list")
-        done = subprocess.run("python scripts/test_system.py", shell=True, cwd=ROOT, env=activated(), text=True,
+        done = subprocess.run("python scripts/test_system.py", shell=True, cwd=ROOT, env=activated(), encoding="utf-8",
                               capture_output=True, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
         engine = lab.engine("scenario", "1", "--seed", "1")

@@ -29,7 +29,7 @@ def post(lab, path: str, body, **options) -> requests.Response:
 
 def ledger_events(lab, message_id: str) -> list[str]:
     return [json.loads(line)["event"] for path in lab.settings.ledger_dir.glob("processed-*.jsonl")
-            for line in path.read_text().splitlines() if message_id in line]
+            for line in path.read_text(encoding="utf-8").splitlines() if message_id in line]
 
 
 def consumer_metric(lab, name: str) -> float:
@@ -336,7 +336,7 @@ def test_app_py_starts_from_its_own_folder(lab, service, tmp_path):
 
 @pytest.mark.parametrize("service", ["producer", "consumer"])
 def test_a_bad_setting_is_named_and_nothing_starts(service):
-    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT / "services" / service, text=True, timeout=30,
+    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT / "services" / service, encoding="utf-8", timeout=30,
                           capture_output=True, env=os.environ | {"LOG_LEVEL": "LOUD"})
     assert done.returncode == 2
     assert "LOG_LEVEL='LOUD'" in done.stderr

@@ -40,6 +40,7 @@ STAND_INS = {
             *" install "*)
                 [ ! -x "$SETUP_POLICY" ] || "$SETUP_POLICY" prometheus start
                 echo "policy $?" >>"$CALLS"
+                echo "umask $(umask)" >>"$CALLS"
                 [ -z "${TEST_APT_WAITS_FOR:-}" ] || until [ -e "$TEST_APT_WAITS_FOR" ]; do sleep 0.1; done
                 [ "${TEST_APT_STATUS:-0}" -eq 0 ] || exit "$TEST_APT_STATUS"
                 for name in prometheus promtool; do cp "$STAND_INS/true" "$STAND_INS/$name"; done ;;
@@ -74,7 +75,7 @@ class Machine:
 
     def add(self, program: str, body: str = "") -> None:
         path = self.programs / program
-        path.write_text("#!/bin/sh\n" + body)
+        path.write_text("#!/bin/sh\n" + body, encoding="utf-8")
         path.chmod(0o755)
 
     def lacks(self, *programs: str) -> None:
@@ -82,7 +83,7 @@ class Machine:
             (self.programs / program).unlink()
 
     def start(self, *command: str, stdin=subprocess.DEVNULL, **environment: str) -> subprocess.Popen:
-        return subprocess.Popen(command or [self.clone / "scripts/setup"], cwd=self.clone, text=True, stdin=stdin,
+        return subprocess.Popen(command or [self.clone / "scripts/setup"], cwd=self.clone, encoding="utf-8", stdin=stdin,
                                 env=self.environment | environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)
 
@@ -97,7 +98,7 @@ class Machine:
         return output
 
     def calls(self, program: str) -> list[str]:
-        return [line for line in self.calls_file.read_text().splitlines() if line.startswith(program + " ")]
+        return [line for line in self.calls_file.read_text(encoding="utf-8").splitlines() if line.startswith(program + " ")]
 
 
 @pytest.fixture
@@ -116,10 +117,10 @@ def bare_machine(machine: Machine) -> Machine:
 class TestTwice:
     def test_the_second_call_does_and_says_nothing(self, machine):
         assert "installing Python packages" in machine.run()
-        machine.calls_file.write_text("")
+        machine.calls_file.write_text("", encoding="utf-8")
 
         assert machine.run() == ""
-        assert machine.calls_file.read_text() == ""
+        assert machine.calls_file.read_text(encoding="utf-8") == ""
 
     def test_two_at_once_do_it_once(self, machine):
         both = [machine.start(), machine.start()]
@@ -130,11 +131,11 @@ class TestTwice:
     def test_env_is_made_but_never_overwritten(self, machine):
         machine.run()
         env = machine.clone / ".env"
-        assert env.read_text() == (machine.clone / ".env.example").read_text()
+        assert env.read_text(encoding="utf-8") == (machine.clone / ".env.example").read_text(encoding="utf-8")
 
-        env.write_text("RABBITMQ_PORT=1234\n")
+        env.write_text("RABBITMQ_PORT=1234\n", encoding="utf-8")
         machine.run()
-        assert env.read_text() == "RABBITMQ_PORT=1234\n"
+        assert env.read_text(encoding="utf-8") == "RABBITMQ_PORT=1234\n"
 
 
 class TestVirtualEnvironment:
@@ -146,7 +147,7 @@ class TestVirtualEnvironment:
     def test_changed_requirements_are_installed_into_the_same_one(self, machine):
         machine.run()
         (machine.clone / ".venv" / "mine").touch()
-        with (machine.clone / "requirements.txt").open("a") as file:
+        with (machine.clone / "requirements.txt").open("a", encoding="utf-8") as file:
             file.write("# changed\n")
 
         assert "installing Python packages" in machine.run()
@@ -168,7 +169,7 @@ class TestVirtualEnvironment:
 
     def test_another_python_is_taken_when_asked_for(self, machine):
         machine.run()
-        machine.add("python3.12", (machine.programs / "python3").read_text())
+        machine.add("python3.12", (machine.programs / "python3").read_text(encoding="utf-8"))
 
         assert "making the virtual environment" in machine.run(PYTHON="python3.12")
         assert machine.run() == "", "the choice is kept"
@@ -188,14 +189,14 @@ class TestVirtualEnvironment:
 class TestToxiproxy:
     def test_a_changed_setting_is_looked_at_again(self, machine):
         machine.run()
-        machine.calls_file.write_text("")
+        machine.calls_file.write_text("", encoding="utf-8")
 
         machine.run(LAB_TOXIPROXY="real")
         assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
 
     def test_make_setup_tries_again(self, machine):
         machine.run()
-        machine.calls_file.write_text("")
+        machine.calls_file.write_text("", encoding="utf-8")
 
         assert "everything is set up" in machine.run("make", "setup")
         assert machine.calls("python") == ["python -m lab.stack.native.toxiproxy_build"]
@@ -205,10 +206,10 @@ def test_no_program_or_option_is_needed_that_only_gnu_or_linux_has(machine):
     machine.lacks("flock", "readlink")
     machine.add("readlink", f'case $1 in -*) exit 1 ;; esac\nexec {shutil.which("readlink")} "$1"\n')
     machine.run()
-    machine.calls_file.write_text("")
+    machine.calls_file.write_text("", encoding="utf-8")
 
     assert machine.run() == ""
-    assert machine.calls_file.read_text() == ""
+    assert machine.calls_file.read_text(encoding="utf-8") == ""
 
 
 class TestWithoutRights:
@@ -280,12 +281,17 @@ class TestPackages:
         (install,) = [call for call in bare_machine.calls("apt-get") if " -y " in call]
         assert install.endswith("install -y --no-install-recommends --no-remove prometheus")
 
+    def test_what_is_installed_is_for_every_user_of_the_machine(self, bare_machine):
+        bare_machine.run("sh", "-c", "umask 077; scripts/setup")
+
+        assert bare_machine.calls("umask") == ["umask 0022"]
+
     def test_somebody_elses_policy_is_left_alone(self, bare_machine):
-        bare_machine.policy.write_text("#!/bin/sh\nexit 104\n")
+        bare_machine.policy.write_text("#!/bin/sh\nexit 104\n", encoding="utf-8")
         bare_machine.policy.chmod(0o755)
 
         bare_machine.run()
-        assert bare_machine.policy.read_text() == "#!/bin/sh\nexit 104\n"
+        assert bare_machine.policy.read_text(encoding="utf-8") == "#!/bin/sh\nexit 104\n"
 
     def test_apts_reason_is_shown_and_the_policy_goes(self, bare_machine):
         output = bare_machine.run(status=1, TEST_APT_STATUS="100")
@@ -312,7 +318,7 @@ class TestPackages:
 
     def test_a_policy_left_behind_goes_though_nothing_is_missing(self, machine):
         machine.run()
-        machine.policy.write_text("#!/bin/sh\n# Made by the set-up of sre-lab (process 999999999), so\nexit 101\n")
+        machine.policy.write_text("#!/bin/sh\n# Made by the set-up of sre-lab (process 999999999), so\nexit 101\n", encoding="utf-8")
 
         machine.run(TEST_UID="0")
         assert not machine.policy.exists()
@@ -396,7 +402,7 @@ class TestMakefile:
     def test_clean_installs_nothing(self, machine):
         assert "nothing to clean" in machine.run("make", "clean")
         assert not (machine.clone / ".venv").exists()
-        assert machine.calls_file.read_text() == ""
+        assert machine.calls_file.read_text(encoding="utf-8") == ""
 
     def test_clean_does_without_a_usable_venv(self, machine):
         run = machine.clone / ".lab" / "run"

@@ -26,7 +26,7 @@ from tests.conftest import Lab, private_lab, wait_until
 HEALTHY_SECONDS = 60 * float(os.environ.get("HEALTHY_MINUTES", "2"))
 # A page looks back a minute, a slow burn two.
 RESOLVED_SECONDS = 180
-DASHBOARDS = [json.loads(file.read_text()) for file in sorted((ROOT / "dashboards").glob("*.json"))]
+DASHBOARDS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "dashboards").glob("*.json"))]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def test_no_alert_fires_in_a_healthy_lab(healthy: Lab):
 @pytest.mark.parametrize("key", CASES)
 def test_the_alerts_fire_in_time_and_are_over_when_the_fault_is(healthy: Lab, key):
     case, prometheus = CASES[key], healthy.prometheus
-    settings_before = healthy.env_file.read_text()
+    settings_before = healthy.env_file.read_text(encoding="utf-8")
     began[key] = time.time()
     for command in case.commands:
         healthy.command(*command.split())
@@ -124,7 +124,7 @@ def test_the_alerts_fire_in_time_and_are_over_when_the_fault_is(healthy: Lab, ke
 
     for alert, seconds in sorted(case.alerts.items(), key=lambda one: one[1]):
         wait_until(lambda alert=alert: alert in seen(), began[key] + seconds - time.time(), alert)
-    healthy.env_file.write_text(settings_before)
+    healthy.env_file.write_text(settings_before, encoding="utf-8")
     healthy.command("reset")
     wait_until(lambda: proof.only_slow_burns(prometheus), RESOLVED_SECONDS, "an end of the alerts")
     proof.note(key, case.title, seen(), list(case.alerts))

@@ -39,6 +39,6 @@ def test_it_costs_the_points_and_the_evidence_counts(one_lab: Lab, number, queue
         engine.kill()
         engine.wait()
     [report] = one_lab.settings.reports_dir.glob(f"*-scenario-{number}/grade.json")
-    [line] = [line for line in json.loads(report.read_text())["grade"]["lines"] if line["title"] == "Integrity"]
+    [line] = [line for line in json.loads(report.read_text(encoding="utf-8"))["grade"]["lines"] if line["title"] == "Integrity"]
     assert line["points"] == 0, output
     assert int(re.search(rf"(\d+) {gone}", line["evidence"])[1]) > 20, line

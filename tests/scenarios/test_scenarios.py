@@ -34,11 +34,11 @@ def test_nothing_is_unfair(played: Play):
 
 def test_the_run_leaves_a_page_and_a_journal(played: Play, one_lab: Lab):
     [folder] = one_lab.settings.reports_dir.glob(f"*-scenario-{played.scenario}")
-    content = json.loads((folder / "grade.json").read_text())
+    content = json.loads((folder / "grade.json").read_text(encoding="utf-8"))
     assert content["grade"] == played.grade
     assert [bool(curve["points"]) for curve in content["curves"] if curve["objective"] is not None] == [True] * 3
-    assert json.loads((folder / "journal.json").read_text())["status"] == "completed"
-    page = (folder / "report.html").read_text()
+    assert json.loads((folder / "journal.json").read_text(encoding="utf-8"))["status"] == "completed"
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") == 1
     assert page.count('class="curve" points="') >= 3

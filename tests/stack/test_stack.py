@@ -123,12 +123,12 @@ def test_a_paused_service_answers_again_when_resumed(lab):
 
 
 def test_a_changed_setting_holds_after_a_restart_and_reset_takes_it_back(lab):
-    before = lab.env_file.read_text()
+    before = lab.env_file.read_text(encoding="utf-8")
     lab.command("set", "CONSUMER_PREFETCH=77")
     lab.command("restart", "consumer")
     url = f"http://127.0.0.1:{lab.settings.consumer_port}/metrics"
     assert "consumer_prefetch 77.0" in requests.get(url, timeout=5).text
-    lab.env_file.write_text(before)
+    lab.env_file.write_text(before, encoding="utf-8")
     lab.command("reset")
     assert "consumer_prefetch 10.0" in requests.get(url, timeout=5).text
 
@@ -171,7 +171,7 @@ def test_locusts_page_is_served_and_its_workers_reach_producer_broker_and_ledger
 
 def acknowledged_by_workers(lab: Lab) -> str:
     lines = [line for path in lab.stack.ledger_dir().glob("acknowledged-load-*.jsonl")
-             for line in path.read_text().splitlines()]
+             for line in path.read_text(encoding="utf-8").splitlines()]
     return "".join(line for line in lines if '"acknowledged"' in line)
 
 
@@ -186,7 +186,7 @@ def test_commands_run_in_the_brokers_environment(lab):
 
 
 def test_the_system_test_passes(lab):
-    done = subprocess.run("python scripts/test_system.py", shell=True, cwd=ROOT, env=activated(), text=True,
+    done = subprocess.run("python scripts/test_system.py", shell=True, cwd=ROOT, env=activated(), encoding="utf-8",
                           capture_output=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -209,7 +209,7 @@ def test_the_ledger_accounts_for_every_message(lab):
     assert answer.status_code == 201
 
     def processed() -> str:
-        return "".join(path.read_text() for path in lab.stack.ledger_dir().glob("processed-*.jsonl"))
+        return "".join(path.read_text(encoding="utf-8") for path in lab.stack.ledger_dir().glob("processed-*.jsonl"))
 
     wait_until(lambda: all(f'"{one}"' in processed() for one in ids), what="processing")
     lab.command("ledger")
@@ -250,7 +250,7 @@ def test_faults_of_configuration_and_traffic_bite_in_both_forms(lab):
 
     def batches() -> list[str]:
         path = lab.stack.ledger_dir() / "acknowledged-partner.jsonl"
-        return [line for line in path.read_text().splitlines() if '"acknowledged"' in line] if path.exists() else []
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if '"acknowledged"' in line] if path.exists() else []
 
     wait_until(lambda: len(batches()) > 40, what="the partner's batches")
     assert len({json.loads(line)["id"] for line in batches()}) == 20  # the same one again and again
@@ -310,5 +310,5 @@ def test_down_keeps_the_queues_and_up_brings_everything_back(lab):
     assert not lab.stack.is_up()
     lab.command("down")  # twice is safe
     lab.command("up")
-    wait_until(lambda: any('"kept"' in path.read_text() for path in lab.stack.ledger_dir().glob("processed-*.jsonl")),
+    wait_until(lambda: any('"kept"' in path.read_text(encoding="utf-8") for path in lab.stack.ledger_dir().glob("processed-*.jsonl")),
                what="processing")

@@ -77,7 +77,7 @@ def _daemon(folder: Path) -> Iterator[str]:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(host):
             if daemon.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("dockerd does not start:\n" + (folder / "dockerd.log").read_text()[-2000:])
+                raise RuntimeError("dockerd does not start:\n" + (folder / "dockerd.log").read_text(encoding="utf-8")[-2000:])
             time.sleep(0.2)
         yield host
     finally:
@@ -107,12 +107,10 @@ def build_images(host: str, folder: Path) -> None:
 
 
 def upstream_images() -> set[str]:
-    """What docker-compose.yml and the Dockerfiles take from elsewhere."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
-    built = [service["build"]["dockerfile"] for service in services if "build" in service]
-    from_files = {image for file in built
-                  for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(), re.MULTILINE)}
-    return from_files | {service["image"] for service in services if "build" not in service}
+    """What the Dockerfiles take from elsewhere; docker-compose.yml names only images that it builds."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"].values()
+    return {image for file in {service["build"]["dockerfile"] for service in services}
+            for image in re.findall(r"^FROM (\S+:\S+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)}
 
 
 def compose_plugin(host: str, folder: Path) -> Path:
@@ -129,7 +127,7 @@ def compose_plugin(host: str, folder: Path) -> Path:
 
 def _unmount_below(folder: Path) -> None:
     """The engine leaves mounts behind, the network namespace of the host for one."""
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
     for mount in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
         _run(["umount", "--lazy", mount])
 
@@ -143,7 +141,7 @@ def _path() -> str:
 
 
 def _run(argv: list, **options) -> str:
-    done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run(argv, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env=os.environ | {"PATH": _path()}, **options)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, argv[:5]))} failed:\n{done.stdout[-3000:]}")

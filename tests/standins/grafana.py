@@ -39,14 +39,14 @@ class Grafana:
         for provider in self._entries(folder / "dashboards", "providers"):
             self._load_dashboards(Path(provider["options"]["path"]))
         home = Path(self.settings["dashboards"]["default_home_dashboard_path"])
-        self.home = json.loads(self._need(home).read_text())
+        self.home = json.loads(self._need(home).read_text(encoding="utf-8"))
         self._need(self.home["uid"] in self.dashboards and home, f"the home dashboard {home} is not provisioned")
         if not self.settings.getboolean("auth.anonymous", "enabled"):
             raise Wrong("nobody may look without a password")
 
     def _settings(self, path: Path) -> configparser.ConfigParser:
         settings = configparser.ConfigParser(interpolation=None)
-        settings.read_string(self._expanded(self._need(path).read_text()))
+        settings.read_string(self._expanded(self._need(path).read_text(encoding="utf-8")))
         return settings
 
     def _entries(self, folder: Path, key: str) -> list[dict]:
@@ -54,7 +54,7 @@ class Grafana:
         self._need(files and folder, f"{folder} holds no file")
         entries = []
         for file in files:
-            content = yaml.safe_load(self._expanded(file.read_text()))
+            content = yaml.safe_load(self._expanded(file.read_text(encoding="utf-8")))
             if content.get("apiVersion") != 1:
                 raise Wrong(f"{file}: apiVersion is not 1")
             entries += content[key]
@@ -73,7 +73,7 @@ class Grafana:
 
     def _load_dashboards(self, folder: Path) -> None:
         for file in sorted(self._need(folder).rglob("*.json")):
-            dashboard = json.loads(file.read_text())
+            dashboard = json.loads(file.read_text(encoding="utf-8"))
             uid = dashboard.get("uid") or ""
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid) or uid in self.dashboards:
                 raise Wrong(f"{file}: the uid {uid!r} is not valid, or there twice")

@@ -45,10 +45,10 @@ def test_a_bad_name_is_refused(folder, name):
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(folder):
     brief = authoring.new_scenario("slow-disk", None, 1) / "brief.md"
-    brief.write_text("mine")
+    brief.write_text("mine", encoding="utf-8")
     with pytest.raises(LabError, match="01-slow-disk is there already"):
         authoring.new_scenario("slow-disk", None, 1)
-    assert brief.read_text() == "mine" and len(list(folder.iterdir())) == 1
+    assert brief.read_text(encoding="utf-8") == "mine" and len(list(folder.iterdir())) == 1
 
 
 def test_the_command_says_what_to_do_next(folder):
@@ -67,10 +67,10 @@ def test_a_scenario_is_found_by_number_name_and_path(folder):
 
 def test_the_text_must_not_name_the_cause_but_the_walkthrough_must(folder):
     made = authoring.new_scenario("slow-disk", None, 1)
-    (made / "brief.md").write_text("There is some Latency.")
-    (made / "walkthrough.md").write_text("It was the producer-link.")
+    (made / "brief.md").write_text("There is some Latency.", encoding="utf-8")
+    (made / "walkthrough.md").write_text("It was the producer-link.", encoding="utf-8")
     path = made / "scenario.yaml"
-    path.write_text(path.read_text().replace("[AvailabilityErrorBudgetBurn]", "[NoSuchAlert]"))
+    path.write_text(path.read_text(encoding="utf-8").replace("[AvailabilityErrorBudgetBurn]", "[NoSuchAlert]"), encoding="utf-8")
     said = " ".join(authoring.unfair_text(scenarios.load(1)))
     assert "no alert NoSuchAlert" in said
     assert "brief or hints name the cause" in said
@@ -79,7 +79,7 @@ def test_the_text_must_not_name_the_cause_but_the_walkthrough_must(folder):
 
 def test_the_template_has_the_headings_of_the_walkthroughs():
     def headings(path: Path) -> set[str]:
-        return {line for line in path.read_text().splitlines() if line.startswith("## ")}
+        return {line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("## ")}
 
     template = headings(authoring.TEMPLATE / "walkthrough.md")
     common = set.intersection(*(headings(path / "walkthrough.md") for path in scenarios.folders().values()))
@@ -88,4 +88,4 @@ def test_the_template_has_the_headings_of_the_walkthroughs():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_guide_names_every_kind_of_fault(kind):
-    assert f"`{kind}`" in GUIDE.read_text()
+    assert f"`{kind}`" in GUIDE.read_text(encoding="utf-8")

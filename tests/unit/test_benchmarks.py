@@ -36,7 +36,7 @@ def test_rounds_turn_and_who_is_invalid_is_out():
 
 def test_peers_have_our_versions_of_what_both_use():
     def pins(path: str) -> dict[str, str]:
-        return dict(re.findall(r"^([a-z-]+)==(\S+)$", (ROOT / path).read_text(), re.MULTILINE))
+        return dict(re.findall(r"^([a-z-]+)==(\S+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE))
 
     ours, peers = pins("requirements.txt"), pins("benchmarks/requirements.txt")
     assert {"flask", "gunicorn", "pika", "pydantic"} <= ours.keys() & peers.keys()

@@ -1,4 +1,4 @@
-"""docker-compose.yml: that it agrees with the settings, with the services, and with what it mounts."""
+"""docker-compose.yml: that it agrees with the settings, with the services, and with the images that it builds."""
 
 import json
 import re
@@ -13,9 +13,11 @@ from lab.stack.native import toxiproxy_build
 from services.consumer.settings import ConsumerSettings
 from services.producer.settings import ProducerSettings
 
-TEXT = (ROOT / "docker-compose.yml").read_text()
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES = yaml.safe_load(TEXT)["services"]
 EXAMPLE = dotenv_values(EXAMPLE_FILE)
+DOCKERFILES = {path: (ROOT / path).read_text(encoding="utf-8")
+               for path in sorted({made["build"]["dockerfile"] for made in SERVICES.values()})}
 # What a container is given otherwise: its address, its name, its port inside, the place of its ledger.
 GIVEN = {"RABBITMQ_HOST", "RABBITMQ_PORT", "PRODUCER_BIND", "PRODUCER_PORT", "CONSUMER_BIND", "CONSUMER_PORT",
          "CONSUMER_NAME", "LEDGER_DIR"}
@@ -58,23 +60,41 @@ def test_no_service_has_a_proxy(service):
     assert given == dict.fromkeys(names | {name.lower() for name in names}, "")
 
 
-@pytest.mark.parametrize("service", [name for name, made in SERVICES.items() if "build" not in made])
-def test_images_from_elsewhere_are_pinned(service):
-    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", SERVICES[service]["image"])
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_images_are_built_from_pinned_ones_and_run_as_nobody_special(dockerfile):
+    images = re.findall(r"^FROM (\S+)", DOCKERFILES[dockerfile], re.MULTILINE)
+    assert images and all(re.search(r":v?\d+\.\d+", image) for image in images)
+    assert re.findall(r"^USER (\S+)", DOCKERFILES[dockerfile], re.MULTILINE)[-1] not in {"root", "0"}
 
 
-@pytest.mark.parametrize("dockerfile", sorted({made["build"]["dockerfile"] for made in SERVICES.values() if "build" in made}))
-def test_images_of_ours_are_built_from_pinned_ones_and_run_as_nobody_special(dockerfile):
-    text = (ROOT / dockerfile).read_text()
-    images = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
-    assert images and all(re.search(r":\d+\.\d+", image) for image in images)
-    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] not in {"root", "0"}
-    assert "HEALTHCHECK" in text
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_a_health_check(service):
+    made = SERVICES[service]
+    assert "healthcheck" in made or "HEALTHCHECK" in DOCKERFILES[made["build"]["dockerfile"]]
 
 
-def test_whatever_is_mounted_exists():
+def test_no_file_of_the_checkout_is_mounted():
+    """It would have the permissions that the umask of the clone left, unreadable to the users of containers."""
     mounts = [mount.split(":")[0] for made in SERVICES.values() for mount in made.get("volumes", [])]
-    assert all((ROOT / mount).exists() for mount in mounts if mount.startswith("./"))
+    assert {mount for mount in mounts if not re.fullmatch(r"[a-z-]+", mount)} == set()
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_what_is_copied_from_the_checkout_is_made_readable(dockerfile):
+    for stage in re.split(r"^FROM ", DOCKERFILES[dockerfile], flags=re.MULTILINE)[1:]:
+        # A stage without a user of its own only prepares files, as root.
+        if re.search(r"^USER ", stage, re.MULTILINE) and re.search(r"^COPY (?!--from)", stage, re.MULTILINE):
+            assert re.search(r"^RUN chmod -R a\+rX ", stage, re.MULTILINE)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_what_images_copy_is_in_the_context_of_the_build(dockerfile):
+    """.dockerignore excludes everything that it does not name."""
+    named = [line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()]
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILES[dockerfile], re.MULTILINE):
+        for source in sources.split():
+            assert list(ROOT.glob(source)), source
+            assert any(source == name or source.startswith(f"{name}/") for name in named), source
 
 
 def test_the_control_api_of_toxiproxy_is_not_published():
@@ -87,7 +107,7 @@ def test_the_stack_knows_every_service():
 
 
 def test_the_links_have_the_ports_that_the_services_use():
-    links = {link["name"]: link["listen"] for link in json.loads((ROOT / "toxiproxy" / "links.json").read_text())}
+    links = {link["name"]: link["listen"] for link in json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))}
     for service in ("producer", "consumer"):
         environment = SERVICES[service]["environment"]
         assert links[f"{service}-link"] == f"0.0.0.0:{environment['PORT_OF_primary']}"
@@ -95,4 +115,4 @@ def test_the_links_have_the_ports_that_the_services_use():
 
 
 def test_both_forms_of_the_stack_have_the_same_toxiproxy():
-    assert f"ARG VERSION={toxiproxy_build.VERSION}\n" in (ROOT / "toxiproxy" / "Dockerfile").read_text()
+    assert f"ARG VERSION={toxiproxy_build.VERSION}\n" in (ROOT / "toxiproxy" / "Dockerfile").read_text(encoding="utf-8")

@@ -108,7 +108,7 @@ def test_nothing_is_changed_by_asking(client):
 
 
 def test_bad_settings_are_told(client, env_file):
-    env_file.write_text("NONSENSE=1\n")
+    env_file.write_text("NONSENSE=1\n", encoding="utf-8")
     answer = get(client, "/")
     assert answer.status_code == 503
     assert "NONSENSE is no setting" in answer.text

@@ -19,7 +19,7 @@ from lab.grading.measurements import Curve
 from lab.prometheus import Series
 from lab.settings import ROOT, LabSettings
 
-DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted((ROOT / "dashboards").glob("*.json"))}
+DASHBOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "dashboards").glob("*.json"))}
 PANELS = [pytest.param(panel, id=f"{name}-{panel['title']}") for name, dashboard in DASHBOARDS.items()
           for panel in dashboard["panels"] if panel["type"] != "row"]
 VALUES = {"queue": "messages", "instance": "consumer-1"}

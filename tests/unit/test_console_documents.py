@@ -21,7 +21,7 @@ from tests.conftest import private_settings
 HOST = "http://localhost:8080"
 PAGES = ["/runbook", "/walkthroughs", *(f"/walkthroughs/{number}" for number in scenario.folders())]
 ALERTS = [rule for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
-          for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"] if "alert" in rule]
+          for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"] for rule in group["rules"] if "alert" in rule]
 
 
 class Page(HTMLParser):
@@ -175,7 +175,7 @@ def test_a_changed_file_is_read_again(client, tmp_path, monkeypatch):
     runbook = tmp_path / "RUNBOOK.md"
     monkeypatch.setattr(documents, "RUNBOOK", runbook)
     for number, text in enumerate(("old", "new"), start=1):
-        runbook.write_text(f"# {text}\n")
+        runbook.write_text(f"# {text}\n", encoding="utf-8")
         os.utime(runbook, (number, number))
         assert f"<h1 id=\"{text}\">" in get(client, "/runbook")
     runbook.unlink()

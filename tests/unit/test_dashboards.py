@@ -19,7 +19,7 @@ from tests.unit.test_prometheus import FOREIGN_METRICS, RECORDED, metrics_in, ow
 
 FOLDER = ROOT / "dashboards"
 FILES = sorted(FOLDER.glob("*.json"))
-DASHBOARDS = [json.loads(file.read_text()) for file in FILES]
+DASHBOARDS = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
 PANELS = [pytest.param(panel, id=f"{dashboard['uid']}-{panel['title']}")
           for dashboard in DASHBOARDS for panel in dashboard["panels"] if panel["type"] != "row"]
 QUERIES = sorted({target["expr"] for dashboard in DASHBOARDS for panel in dashboard["panels"]
@@ -52,7 +52,7 @@ def test_the_files_are_those_of_the_sources():
     documents = generate.documents()
     assert set(documents) == set(FILES)
     for file, content in documents.items():
-        assert file.read_text() == content, "run `make generate`"
+        assert file.read_text(encoding="utf-8") == content, "run `make generate`"
 
 
 def test_uids_are_what_they_were():
@@ -129,8 +129,8 @@ def test_queries_of_the_dashboards_parse(tmp_path):
                  for query in QUERIES]
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(filled_in)]
     file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
-    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True)
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}), encoding="utf-8")
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -143,9 +143,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("file", "old", "new", "says"), [

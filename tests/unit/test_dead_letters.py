@@ -167,12 +167,12 @@ class TestDrop:
 
         class Watching(Channel):
             def basic_ack(self, tag):
-                seen.append(path.read_text().count("\n"))
+                seen.append(path.read_text(encoding="utf-8").count("\n"))
 
         outcome = Outcome(file=path)
         dlq.drop_over(Watching([]), [letter(1), letter(2, body=b"\xff")], outcome)
         assert seen == [2, 2]
-        kept = [json.loads(line) for line in path.read_text().splitlines()]
+        kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         assert [(one["id"], one.get("body"), one.get("body_base64")) for one in kept] == [
             ("m1", "{}", None), ("m2", None, "/w==")]
 

@@ -28,7 +28,7 @@ def programs(tmp_path: Path, monkeypatch) -> Callable[..., None]:
     def put(**bodies: str) -> None:
         for name, body in bodies.items():
             path = tmp_path / name.replace("_", "-")
-            path.write_text(f"#!/bin/sh\n{body}\n")
+            path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
             path.chmod(0o755)
 
     yield put

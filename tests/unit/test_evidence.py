@@ -17,7 +17,7 @@ from lab.prometheus import Series
 @pytest.fixture
 def ledger(tmp_path):
     path = tmp_path / "processed-consumer-1.jsonl"
-    path.write_text("one\ntwo\n")
+    path.write_text("one\ntwo\n", encoding="utf-8")
     return path
 
 
@@ -26,7 +26,7 @@ def watched(ledger) -> LedgerWatch:
     watch = LedgerWatch()
     watch.look(ledger.parent)
     for line in ("three\n", "four\n"):
-        with ledger.open("a") as file:
+        with ledger.open("a", encoding="utf-8") as file:
             file.write(line)
         if line == "three\n":
             watch.look(ledger.parent)
@@ -42,9 +42,9 @@ def test_a_ledger_that_grows_is_usual(ledger):
 
 @pytest.mark.parametrize(("change", "told"), [
     (lambda path: path.unlink(), "was removed"),
-    (lambda path: path.write_text("one\n"), "was shortened, from 14 to 4 bytes"),
-    (lambda path: path.write_text("ONE\ntwo\nthree\nfour\n"), "was edited, between byte 0 and byte 8"),
-    (lambda path: path.write_text("one\ntwo\nTHREE\nfour\n"), "was edited, between byte 8 and byte 14"),
+    (lambda path: path.write_text("one\n", encoding="utf-8"), "was shortened, from 14 to 4 bytes"),
+    (lambda path: path.write_text("ONE\ntwo\nthree\nfour\n", encoding="utf-8"), "was edited, between byte 0 and byte 8"),
+    (lambda path: path.write_text("one\ntwo\nTHREE\nfour\n", encoding="utf-8"), "was edited, between byte 8 and byte 14"),
 ])
 def test_a_ledger_that_was_touched_is_told(ledger, change, told):
     watch = watched(ledger)
@@ -54,7 +54,7 @@ def test_a_ledger_that_was_touched_is_told(ledger, change, told):
 
 def test_an_edit_shows_though_the_watch_looked_again_after_it(ledger):
     watch = watched(ledger)
-    ledger.write_text("ONE\ntwo\nthree\nfour\n")
+    ledger.write_text("ONE\ntwo\nthree\nfour\n", encoding="utf-8")
     watch.look(ledger.parent)
     assert watch.irregularities(ledger.parent)
 
@@ -104,10 +104,10 @@ def test_a_record_that_was_edited_is_told_once(run, change, told):
 def test_files_that_changed_are_named_folder_by_folder(tmp_path):
     for name in ("lab/one.py", "lab/two.py", *(f"scenarios/{letter}" for letter in "abcd"), "locustfile.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
     before = files.digests(tmp_path)
     assert files.irregularities(before, files.digests(tmp_path)) == []
-    (tmp_path / "lab" / "one.py").write_text("other")
+    (tmp_path / "lab" / "one.py").write_text("other", encoding="utf-8")
     (tmp_path / "locustfile.py").unlink()
     for name in "abcd":
         (tmp_path / "scenarios" / name).unlink()
@@ -119,24 +119,32 @@ def test_files_that_changed_are_named_folder_by_folder(tmp_path):
 
 def git(folder, *words: str) -> str:
     done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True,
-                          capture_output=True, text=True)
+                          capture_output=True, encoding="utf-8")
     return done.stdout.strip()
 
 
 def test_the_commit_is_told_and_whether_the_sources_differ_from_it(tmp_path):
     assert files.commit(tmp_path) is None
     git(tmp_path, "init")
-    (tmp_path / "one").write_text("one")
+    (tmp_path / "one").write_text("one", encoding="utf-8")
     git(tmp_path, "add", "one")
     git(tmp_path, "commit", "-m", "one")
     git(tmp_path, "tag", "a-tag")
     commit = git(tmp_path, "rev-parse", "HEAD")
     assert files.commit(tmp_path) == commit
-    (tmp_path / "one").write_text("other")
+    (tmp_path / "one").write_text("other", encoding="utf-8")
     assert files.commit(tmp_path) == f"{commit}-dirty"
     inside = tmp_path / "inside"
     inside.mkdir()
     assert files.commit(inside) is None  # another project's repository
+
+
+def test_a_checkout_of_another_user_has_its_commit(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # of git's own test suite
+    assert files.commit(tmp_path) == commit
 
 
 def test_without_git_there_is_no_commit(tmp_path, monkeypatch):

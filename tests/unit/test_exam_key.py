@@ -159,7 +159,7 @@ def test_a_key_is_for_its_owner_alone_and_is_never_replaced(tmp_path):
 @pytest.mark.parametrize("text", ["", "short", "no base 64 at all!", "x" * 60])
 def test_what_is_no_key_is_refused(tmp_path, text):
     path = tmp_path / "key"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(LabError, match="holds? no key"):
         Key.read(path)
     with pytest.raises(LabError, match="no public key"):

@@ -148,7 +148,7 @@ def test_a_play_is_kept_whole_until_its_scenario_changes(folder):
     plays.keep(a_play(), 1)
     assert plays.kept(2, 1) == a_play() and plays.kept(2, 2) is None
     path = folder / "scenario.yaml"
-    path.write_text(path.read_text() + "# another\n")
+    path.write_text(path.read_text(encoding="utf-8") + "# another\n", encoding="utf-8")
     assert plays.kept(2, 1) is None
 
 
@@ -158,7 +158,7 @@ def test_a_play_that_is_damaged_or_forgotten_is_not_there(folder):
     assert plays.kept(2, 1) is None
     plays.keep(a_play(), 1)
     [file] = plays.FOLDER.rglob("*.json")
-    file.write_text(file.read_text()[:-9])
+    file.write_text(file.read_text(encoding="utf-8")[:-9], encoding="utf-8")
     assert plays.kept(2, 1) is None
 
 
@@ -191,7 +191,7 @@ def test_a_pass_that_was_not_played_is_no_proof(folder):
 
 
 def test_the_table_of_alerts_keeps_the_columns_that_were_not_seen_anew(tmp_path, monkeypatch):
-    table = alerts.TABLE.read_text()
+    table = alerts.TABLE.read_text(encoding="utf-8")
     monkeypatch.setattr(alerts, "FOLDER", tmp_path)
     assert alerts._written(alerts.table()) == alerts._written(table) != {}
     alerts.note("2", "Seen anew", {"BrokerDown": 7.6}, ["BrokerDown"])

@@ -73,7 +73,7 @@ def settled(settings: LabSettings) -> Account:
 def note(settings: LabSettings, file: str, event: str, *ids: str, at: float = LATER) -> None:
     """Put lines into one of the ledgers."""
     settings.ledger_dir.mkdir(exist_ok=True)
-    with (settings.ledger_dir / f"{file}.jsonl").open("a") as ledger:
+    with (settings.ledger_dir / f"{file}.jsonl").open("a", encoding="utf-8") as ledger:
         for one in ids:
             ledger.write(json.dumps({"time": at, "event": event, "id": one}) + "\n")
 
@@ -183,7 +183,7 @@ def test_the_torn_last_line_of_a_killed_writer_does_not_count(settings):
     acknowledged(settings, "a")
     processed(settings, "a")
     for path in settings.ledger_dir.iterdir():
-        with path.open("a") as ledger:
+        with path.open("a", encoding="utf-8") as ledger:
             ledger.write('{"time": 1010.0, "event": "ackn')
     assert counts(settings) == {"acknowledged": 1, "processed": 1}
 
@@ -191,7 +191,7 @@ def test_the_torn_last_line_of_a_killed_writer_does_not_count(settings):
 def test_a_torn_line_that_another_process_went_on_writing_to_does_not_stop_the_account(settings):
     acknowledged(settings, "a", "b")
     processed(settings, "a")
-    with (settings.ledger_dir / "processed-consumer-1.jsonl").open("a") as ledger:
+    with (settings.ledger_dir / "processed-consumer-1.jsonl").open("a", encoding="utf-8") as ledger:
         ledger.write('{"time": 1010.0, "event": "proc')
     processed(settings, "b", "c")
     assert account(settings).processed >= 2
@@ -274,14 +274,14 @@ def test_the_consumers_ledger_is_what_the_account_reads(settings):
 
 def test_a_line_stands_in_the_file_as_soon_as_it_is_appended(tmp_path):
     Ledger(tmp_path, "consumer-1").append("processed", ["a", "b"])
-    lines = [json.loads(line) for line in (tmp_path / "processed-consumer-1.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "processed-consumer-1.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["event"], line["id"]) for line in lines] == [("processed", "a"), ("processed", "b")]
     assert lines[0]["time"] == lines[1]["time"] > 0
 
 
 def test_without_ids_nothing_is_written(tmp_path):
     Ledger(tmp_path, "consumer-1").append("processed", [])
-    assert (tmp_path / "processed-consumer-1.jsonl").read_text() == ""
+    assert (tmp_path / "processed-consumer-1.jsonl").read_text(encoding="utf-8") == ""
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

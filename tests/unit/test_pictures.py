@@ -36,7 +36,7 @@ def texts(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_panel_is_drawn(file):
-    dashboard = json.loads(file.read_text())
+    dashboard = json.loads(file.read_text(encoding="utf-8"))
     points = [(MOMENT.start + 2.5 * index, float(index % 2)) for index in range(241) if not 40 < index < 60]
     found = texts(draw(dashboard, Answers(Series({"job": "<producer> & \x00co"}, points)), MOMENT))
     assert {panel["title"] for panel in dashboard["panels"]} <= set(found)
@@ -46,13 +46,13 @@ def test_every_panel_is_drawn(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_no_data_is_said(file):
-    dashboard = json.loads(file.read_text())
+    dashboard = json.loads(file.read_text(encoding="utf-8"))
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     assert texts(draw(dashboard, Answers(), MOMENT)).count("No data") == len(panels)
 
 
 def test_a_panel_that_nobody_can_draw_is_named():
-    dashboard = json.loads(FILES[0].read_text())
+    dashboard = json.loads(FILES[0].read_text(encoding="utf-8"))
     dashboard["panels"][1]["type"] = "geomap"
     with pytest.raises(LabError, match=f"{dashboard['panels'][1]['title']}: .*geomap"):
         draw(dashboard, Answers(), MOMENT)

@@ -22,7 +22,7 @@ with free_ports(30) as ports:
 
 @pytest.mark.racing
 def test_no_two_reservations_share_a_port_in_any_process():
-    others = [subprocess.Popen([sys.executable, "-c", OTHER_PROCESS], cwd=ROOT, text=True,
+    others = [subprocess.Popen([sys.executable, "-c", OTHER_PROCESS], cwd=ROOT, encoding="utf-8",
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
     try:
         with ExitStack() as stack:

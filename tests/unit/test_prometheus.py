@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "prometheus"
 RULE_FILES = sorted((FOLDER / "rules").glob("*.yml"))
 TEST_FILES = sorted((FOLDER / "tests").glob("*.yml"))
-RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
+RUNBOOK = (ROOT / "RUNBOOK.md").read_text(encoding="utf-8")
 
-RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+RULES = [rule for file in RULE_FILES for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-SCRAPED = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
-PARAMETERS = yaml.safe_load((FOLDER / "slo.yml").read_text())
+SCRAPED = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+PARAMETERS = yaml.safe_load((FOLDER / "slo.yml").read_text(encoding="utf-8"))
 SLOS = {slo["name"]: slo for slo in PARAMETERS["slos"]}
 PAGES = [alert for alert in ALERTS if alert["labels"]["severity"] == "page"]
 
@@ -70,7 +70,7 @@ WORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "offs
 
 def run(*command: str | Path) -> str:
     """What the program says, when it is content."""
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 
@@ -100,7 +100,7 @@ def own_metrics() -> set[str]:
     """The series that the sources of the services and of the traffic define."""
     names = set()
     for file in [*(ROOT / "services").rglob("metrics.py"), ROOT / "locustfile.py"]:
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             kind = getattr(getattr(node, "func", None), "id", None)
             if isinstance(node, ast.Call) and kind in SERIES_OF:
                 names |= {node.args[0].value + suffix for suffix in SERIES_OF[kind]}
@@ -129,9 +129,9 @@ def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
     write_configuration(tmp_path / "prometheus")
     write_targets(LabSettings(_env_file=None, lab_run_dir=tmp_path), {"consumer-1": 8000})
     assert "WARNING" not in run("promtool", "check", "config", tmp_path / "prometheus" / "prometheus.yml")
-    made = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
+    made = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     jobs = {job["job_name"]: job for job in made["scrape_configs"]}
-    assert list(jobs) == [job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]]
+    assert list(jobs) == [job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]]
     for job in [*jobs.values(), *made["alerting"]["alertmanagers"]]:
         assert not {"static_configs", "dns_sd_configs"} & set(job)
         assert (tmp_path / "prometheus" / job["file_sd_configs"][0]["files"][0]).exists()
@@ -154,7 +154,7 @@ def test_amtool_accepts_the_alertmanager_configuration():
 def test_queries_of_the_runbook_parse(tmp_path):
     rules = [{"record": f"runbook:query:{number}", "expr": query} for number, query in enumerate(runbook_queries())]
     file = tmp_path / "runbook.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}), encoding="utf-8")
     run("promtool", "check", "rules", file)
 
 
@@ -234,14 +234,14 @@ def test_an_objective_and_its_error_budget_say_the_same():
 
 
 def test_the_error_ratio_of_success_counts_each_expired_message_once():
-    [interval] = {group["interval"] for group in yaml.safe_load((FOLDER / "rules" / "sli.yml").read_text())["groups"]}
+    [interval] = {group["interval"] for group in yaml.safe_load((FOLDER / "rules" / "sli.yml").read_text(encoding="utf-8"))["groups"]}
     samples = 60 // generate.seconds(interval)
     assert f"sum_over_time(queue:dead_letters_expired:increase1m[$window]) / {samples} / $seconds" in SLOS["success"]["error_ratio"]
 
 
 @pytest.mark.parametrize("setting", generate.FILES)
 def test_the_rules_of_the_objectives_are_those_of_the_parameters(setting):
-    assert generate.FILES[setting].read_text() == generate.rules(setting), "run `make generate`"
+    assert generate.FILES[setting].read_text(encoding="utf-8") == generate.rules(setting), "run `make generate`"
 
 
 @pytest.mark.parametrize("setting", generate.FILES)
@@ -272,7 +272,7 @@ def test_pages_are_about_objectives_and_causes_are_tickets():
 @pytest.mark.parametrize("alert", ALERTS, ids=alert_id)
 def test_a_promtool_test_shows_the_alert_firing_and_whole(alert):
     shown = [(case["alertname"], fired["exp_labels"]["severity"])
-             for file in TEST_FILES for test in yaml.safe_load(file.read_text())["tests"]
+             for file in TEST_FILES for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
              for case in test.get("alert_rule_test", []) for fired in case["exp_alerts"]]
     assert (alert["alert"], alert["labels"]["severity"]) in shown
 
@@ -302,7 +302,7 @@ def test_links_within_the_runbook_lead_somewhere():
 
 def test_scenarios_expect_alerts_that_exist():
     expected = {alert for file in (ROOT / "scenarios").glob("*/scenario.yaml")
-                for alert in yaml.safe_load(file.read_text()).get("alerts", [])}
+                for alert in yaml.safe_load(file.read_text(encoding="utf-8")).get("alerts", [])}
     assert expected <= {alert["alert"] for alert in ALERTS}
 
 
@@ -312,7 +312,7 @@ def test_scenarios_expect_alerts_that_exist():
 def proof_table() -> dict[str, dict[str, str]]:
     """alert → column → cell of prometheus/ALERTS.md."""
     head, _line, *rows = [[cell.strip() for cell in line.strip("|").split("|")]
-                          for line in proof.TABLE.read_text().splitlines() if line.startswith("|")]
+                          for line in proof.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
 
@@ -325,7 +325,7 @@ def test_the_table_has_every_alert_and_a_fault_that_raised_it():
 def test_the_table_has_every_scenario_with_the_alerts_that_it_promises():
     table = proof_table()
     for file in (ROOT / "scenarios").glob("*/scenario.yaml"):
-        for alert in yaml.safe_load(file.read_text())["alerts"]:
+        for alert in yaml.safe_load(file.read_text(encoding="utf-8"))["alerts"]:
             assert table[alert][str(int(file.parent.name[:2]))].startswith("**"), (file, alert)
 
 

@@ -27,7 +27,7 @@ def put(folder: Path, name: str = "one", candidate: str | None = "Ada", score: i
         "grade": {"score": score, "pass": score >= 70,
                   "lines": [{"title": title, "points": points} for title, points in lines.items()]},
         "incident": {"time_to_detect": 11.0, "time_to_restore": None},
-        "timeline": [{"kind": "hint"}] * hints} | more))
+        "timeline": [{"kind": "hint"}] * hints} | more), encoding="utf-8")
     return path
 
 
@@ -61,9 +61,9 @@ def test_without_a_folder_there_are_none(tmp_path, shown):
 
 def test_an_exam_names_its_candidate_and_a_report_from_before_there_were_times_is_listed(tmp_path):
     path = put(tmp_path, exam={"candidate": "Zoë"})
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     del content["candidate"], content["incident"]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     [one] = reports.summaries(tmp_path)
     assert (one.candidate, one.is_exam, one.time_to_detect) == ("Zoë", True, None)
 

@@ -15,7 +15,7 @@ def test_of_two_that_start_at_once_one_is_refused(tmp_path, monkeypatch):
         monkeypatch.setenv("ENV_FILE", str(env_file))
         run_dir = lab_settings.load().run_dir
         run_dir.mkdir()
-        with (run_dir / "starting.lock").open("w") as other:
+        with (run_dir / "starting.lock").open("w", encoding="utf-8") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
             with pytest.raises(LabError, match="another run is being started"):
                 runner.run(2, 0)

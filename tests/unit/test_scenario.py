@@ -28,11 +28,11 @@ def folder(tmp_path: Path) -> Path:
 def edit(folder: Path, prefix: str, new: str) -> int:
     """Put `new` in the place of the first line that begins with `prefix`; gives that line's number."""
     path = folder / "scenario.yaml"
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     index = next(index for index, line in enumerate(lines) if line.lstrip().startswith(prefix))
     indent = lines[index][:-len(lines[index].lstrip())]
     lines[index] = f"{indent}{new}\n"
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), encoding="utf-8")
     return index + 1
 
 
@@ -49,7 +49,7 @@ def refusal(folder: Path) -> str:
 def test_a_good_folder_loads(folder):
     scenario = scenarios.load_folder(folder)
     assert (scenario.number, scenario.name) == (1, folder.name)
-    assert scenario.brief == (folder / "brief.md").read_text()
+    assert scenario.brief == (folder / "brief.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("prefix, new, field, says", [
@@ -98,7 +98,7 @@ def test_the_error_names_the_line_in_a_fault_whose_kind_is_also_a_field(tmp_path
 @pytest.mark.parametrize("faults", ["faults:\n\n", ""])
 def test_a_scenario_without_faults_is_refused(folder, faults):
     path = folder / "scenario.yaml"
-    path.write_text(re.sub(r"^faults:\n.*?(?=^truth:)", faults, path.read_text(), flags=re.MULTILINE | re.DOTALL))
+    path.write_text(re.sub(r"^faults:\n.*?(?=^truth:)", faults, path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL), encoding="utf-8")
     assert re.match(rf"{re.escape(str(path))}, line \d+: faults: ", refusal(folder))
 
 
@@ -129,8 +129,8 @@ def test_what_is_no_mapping_is_refused(folder, content):
 
 def test_a_field_that_stands_there_twice_is_named(folder):
     path = folder / "scenario.yaml"
-    path.write_text(path.read_text() + "title: another\n")
-    assert refusal(folder) == f"{path}, line {len(path.read_text().splitlines())}: the field stands there twice"
+    path.write_text(path.read_text(encoding="utf-8") + "title: another\n", encoding="utf-8")
+    assert refusal(folder) == f"{path}, line {len(path.read_text(encoding='utf-8').splitlines())}: the field stands there twice"
 
 
 def test_two_folders_with_one_number_are_refused(folder, monkeypatch):
@@ -195,7 +195,7 @@ def test_every_folder_is_a_scenario_with_a_number_of_its_own():
 
 
 def test_the_schema_is_up_to_date():
-    stored = json.loads((scenarios.FOLDER / "schema.json").read_text())
+    stored = json.loads((scenarios.FOLDER / "schema.json").read_text(encoding="utf-8"))
     assert stored == scenarios.json_schema(), "run: lab schema > scenarios/schema.json"
 
 

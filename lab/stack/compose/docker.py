@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 
@@ -35,8 +36,8 @@ def unusable() -> str | None:
     if shutil.which("docker") is None:
         return "Docker is not installed: install Docker Engine with its Compose plugin" + _OTHERWISE
     try:
-        answer = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], text=True,
-                                capture_output=True, timeout=ANSWER_SECONDS)
+        answer = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], encoding="utf-8",
+                                errors="replace", capture_output=True, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
         return f"the Docker daemon does not answer within {ANSWER_SECONDS} s: restart it{_OTHERWISE}"
     if answer.returncode:
@@ -59,11 +60,12 @@ def log_end(container: str) -> str:
 def compose(*arguments: str, project: str, environment: Mapping[str, str], shown: bool = False) -> str:
     """`docker compose ...` of that project, with `environment` for the variables of docker-compose.yml.
 
-    With `shown`, what it says goes to the terminal: a pull or a build may take minutes.
+    With `shown`, what it says goes to standard error: a pull or a build may take minutes, and must not fail because
+    the reader of standard output leaves.
     Raises LabError with what it complains of.
     """
-    output = None if shown else subprocess.PIPE
-    return _run(compose_argv(project, *arguments), environment, COMPOSE_SECONDS, stdout=output, stderr=output)
+    return _run(compose_argv(project, *arguments), environment, COMPOSE_SECONDS,
+                stdout=sys.stderr if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
 
 
 def compose_argv(project: str, *arguments: str) -> list[str]:
@@ -124,12 +126,12 @@ def _run(argv: list[str], environment: Mapping[str, str], timeout: float,
          stdout: int | None = subprocess.PIPE, stderr: int | None = subprocess.PIPE) -> str:
     command = " ".join(argv)
     try:
-        process = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, text=True, timeout=timeout,
+        process = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, encoding="utf-8", errors="replace", timeout=timeout,
                                  stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     except subprocess.TimeoutExpired:
         raise LabError(f"`{command}` has not ended within {timeout} s: restart the Docker daemon") from None
     if process.returncode:
-        said = "see above" if stdout is None else _explained(process.stderr or process.stdout)
+        said = "see above" if stderr is None else _explained(process.stderr or process.stdout)
         raise LabError(f"`{command}` failed: {said}")
     return process.stdout or ""
 

@@ -78,7 +78,7 @@ class ComposeStack:
         """See `hide_control`."""
 
     def links(self) -> list[dict]:
-        return json.loads((ROOT / "toxiproxy" / "links.json").read_text())
+        return json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))
 
     def ledger_dir(self) -> Path:
         holder = next((one for one in self._all() if one.service in WITH_LEDGER), None)
@@ -100,7 +100,8 @@ class ComposeStack:
         else:
             services = sorted({one.service for one in found}) if service else []
             argv = docker.compose_argv(self._project, "logs", "--no-color", *following, *services)
-        process = subprocess.Popen(argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(argv, cwd=ROOT, encoding="utf-8", errors="replace",
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             yield from (line.rstrip("\n") for line in process.stdout)
         finally:

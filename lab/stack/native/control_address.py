@@ -13,7 +13,7 @@ USUAL_HOST = "127.0.0.1"
 
 def host(settings: LabSettings) -> str:
     path = _file(settings)
-    return path.read_text() if path.exists() else USUAL_HOST
+    return path.read_text(encoding="utf-8") if path.exists() else USUAL_HOST
 
 
 def hide(settings: LabSettings) -> None:
@@ -21,7 +21,7 @@ def hide(settings: LabSettings) -> None:
     path = _file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_text("127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3)))
+    path.write_text("127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3)), encoding="utf-8")
 
 
 def show(settings: LabSettings) -> bool:

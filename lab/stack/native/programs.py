@@ -92,13 +92,13 @@ def note_launch(settings: LabSettings, name: str, command: Command) -> None:
     """Remember what a program was started with."""
     folder = settings.run_dir / "launched"
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(command.as_dict()))
+    (folder / f"{name}.json").write_text(json.dumps(command.as_dict()), encoding="utf-8")
 
 
 def launched(settings: LabSettings, name: str) -> dict | None:
     """What the program was last started with (see `Command.as_dict`), None when it never was."""
     path = settings.run_dir / "launched" / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def installed_broker_version() -> tuple[int, ...]:
@@ -185,8 +185,8 @@ def _rabbitmq(settings: LabSettings) -> Command:
         f"management.tcp.port = {settings.rabbitmq_management_port}",
         "prometheus.tcp.ip = 127.0.0.1",
         f"prometheus.tcp.port = {settings.rabbitmq_prometheus_port}",
-        (ROOT / "rabbitmq" / "sre-lab.conf").read_text(),
-    ]))
+        (ROOT / "rabbitmq" / "sre-lab.conf").read_text(encoding="utf-8"),
+    ]), encoding="utf-8")
     # Its terms, unlike the lines of rabbitmq.conf, can quote any character.
     (home / "advanced.config").write_text("[{rabbit, [{default_user, %s}, {default_pass, %s}]}].\n" % (
         _erlang(settings.rabbitmq_user), _erlang(settings.rabbitmq_pass)), encoding="utf-8")
@@ -200,7 +200,7 @@ def _erlang(text: str) -> str:
 
 def _toxiproxy(settings: LabSettings) -> Command:
     config = settings.run_dir / "toxiproxy.json"
-    config.write_text(json.dumps(links(settings), indent=2))
+    config.write_text(json.dumps(links(settings), indent=2), encoding="utf-8")
     binary = toxiproxy_binary(settings)
     server = [binary] if binary else [sys.executable, "-m", "lab.proxy"]
     return Command([*server, "-host", control_address.host(settings), "-port", str(settings.toxiproxy_port),

@@ -18,12 +18,12 @@ def write_configuration(folder: Path) -> None:
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
     shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
     path = folder / "prometheus.yml"
-    configuration = yaml.safe_load(path.read_text())
+    configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
     for job in configuration["scrape_configs"]:
         _read_from_file(job, target_file(job["job_name"]))
     for alertmanager in configuration["alerting"]["alertmanagers"]:
         _read_from_file(alertmanager, target_file("alertmanager"))
-    path.write_text(yaml.safe_dump(configuration, sort_keys=False))
+    path.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
 
 
 def target_file(job: str) -> str:
@@ -63,5 +63,5 @@ def _read_from_file(where: dict, file: str) -> None:
 def _write_yaml(path: Path, content: list) -> None:
     # Renamed into place, so that Prometheus never reads half a file.
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(content))
+    temporary.write_text(yaml.safe_dump(content), encoding="utf-8")
     os.replace(temporary, path)

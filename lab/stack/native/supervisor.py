@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from lab.errors import LabError
+from lab.output import UTF8_ENVIRONMENT
 from lab.settings import ROOT, LabSettings
 from lab.stack.logs import log_file, tail
 from lab.stack.marked import MARK
@@ -49,7 +50,7 @@ class Supervisor:
     @property
     def rpc(self):
         """The API's `supervisor` namespace. Calls raise xmlrpc.client.Fault and OSError."""
-        password = self._password_file.read_text() if self._password_file.exists() else ""
+        password = self._password_file.read_text(encoding="utf-8") if self._password_file.exists() else ""
         url = f"http://lab:{password}@127.0.0.1:{self._settings.supervisor_port}/RPC2"
         return xmlrpc.client.ServerProxy(url, transport=_Transport()).supervisor
 
@@ -65,14 +66,14 @@ class Supervisor:
         for folder in (run_dir / "logs", run_dir / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_hex(16))
+        self._password_file.write_text(secrets.token_hex(16), encoding="utf-8")
         self._config.touch(mode=0o600)
-        self._config.write_text(self._configuration(programs))
+        self._config.write_text(self._configuration(programs), encoding="utf-8")
         log = run_dir / "logs" / "supervisord.out"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", self._config],
-                cwd=ROOT, env=os.environ | {MARK: str(run_dir)}, stdin=subprocess.DEVNULL,
+                cwd=ROOT, env=os.environ | UTF8_ENVIRONMENT | {MARK: str(run_dir)}, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         deadline = time.monotonic() + START_DEADLINE_SECONDS
         while not self.is_running():
@@ -103,7 +104,7 @@ childlogdir={_escaped(run_dir / 'logs')}
 [inet_http_server]
 port=127.0.0.1:{self._settings.supervisor_port}
 username=lab
-password={self._password_file.read_text()}
+password={self._password_file.read_text(encoding="utf-8")}
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface

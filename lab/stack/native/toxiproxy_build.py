@@ -71,7 +71,7 @@ def get(wanted: str, tools: Path) -> None:
                 raise LabError(f"LAB_TOXIPROXY=real, but Toxiproxy cannot be built: {error}") from None
             _say(f"Toxiproxy cannot be built ({error}): the embedded stand-in (lab/proxy) is used; "
                  "run `make setup` again later for the real one")
-    note.write_text(wanted + "\n")
+    note.write_text(wanted + "\n", encoding="utf-8")
 
 
 def _build(target: Path) -> None:
@@ -101,7 +101,7 @@ def _machine_go(environment: dict[str, str]) -> str | None:
     go = shutil.which("go")
     if go is None:
         return None
-    answer = subprocess.run([go, "version"], capture_output=True, text=True, env=environment)
+    answer = subprocess.run([go, "version"], capture_output=True, encoding="utf-8", errors="replace", env=environment)
     found = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
     return go if found and OLDEST_GO <= (int(found[1]), int(found[2])) < TOO_NEW_GO else None
 
@@ -137,7 +137,7 @@ def _go_environment(folder: Path) -> dict[str, str]:
 def _run(label: str, timeout: float, folder: Path, environment: dict[str, str], argv: list[str]) -> None:
     """Run a command with a sign of life; raises Unavailable when it fails or takes `timeout` seconds."""
     _say(label)
-    with tempfile.TemporaryFile("w+", dir=folder) as output:
+    with tempfile.TemporaryFile("w+", dir=folder, encoding="utf-8", errors="replace") as output:
         try:
             process = subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                        stdout=output, stderr=output, start_new_session=True)
