@@ -257,9 +257,29 @@ def test_a_taken_port_is_named_with_its_setting_and_its_holder(lab):
     assert docker.containers(lab.settings.compose_project_name) == []
 
 
-def test_a_container_that_does_not_become_healthy_is_named_with_the_end_of_its_log(docker_engine, tmp_path):
-    with private_lab(tmp_path, LAB_STACK="compose", CONSUMER_PREFETCH="none") as lab:
+def test_a_container_that_does_not_become_healthy_is_named_with_the_end_of_its_log(docker_engine, tmp_path, monkeypatch):
+    bad = tmp_path / "bad.yml"
+    bad.write_text("services: {consumer: {environment: {CONSUMER_PREFETCH: none}}}\n")
+    monkeypatch.setenv("COMPOSE_FILE", f"docker-compose.yml:{bad}")
+    with private_lab(tmp_path, LAB_STACK="compose") as lab:
         done = lab.command("up", check=False, timeout=400)
         assert done.returncode == 1
         assert "consumer-1" in done.stderr
         assert "CONSUMER_PREFETCH='none'" in done.stderr
+
+
+def test_a_proxy_of_dockers_client_and_a_changed_password_harm_nothing(lab, tmp_path, monkeypatch):
+    config = tmp_path / "docker-config"
+    shutil.copytree(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), config, symlinks=True)
+    broken = {"default": {"httpProxy": "http://127.0.0.1:1", "httpsProxy": "http://127.0.0.1:1"}}
+    (config / "config.json").write_text(json.dumps({"proxies": broken}))
+    lab.command("up", timeout=600)
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    password = """ pa#ss $5 "it's" \\ é☃ """
+    lab.command("down")
+    lab.command("set", f"RABBITMQ_PASS={password}")
+    lab.command("up", timeout=600)
+    assert lab.command("dlq", "list").stdout.strip() == "no dead letters"
+    before = {one.name: one.pid for one in lab.stack.status()}
+    lab.command("start", "producer")
+    assert {one.name: one.pid for one in lab.stack.status()} == before

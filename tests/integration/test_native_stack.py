@@ -13,7 +13,8 @@ from lab import settings as lab_settings
 from lab.console import daemon
 from lab.errors import LabError
 from lab.settings import ROOT
-from lab.stack import marked
+from lab.stack import addition, marked
+from lab.stack.baseline import Management
 from lab.stack.native import stack as native
 from lab.stack.native.programs import toxiproxy_binary
 from tests.conftest import Lab, private_lab, wait_until
@@ -78,11 +79,34 @@ def test_a_taken_port_is_named_with_its_setting_and_its_holder(tmp_path):
 
 
 def test_a_part_that_does_not_start_is_named_with_the_end_of_its_log(tmp_path):
-    with private_lab(tmp_path, CONSUMER_PREFETCH="none") as lab:
+    with private_lab(tmp_path) as lab:
+        addition.remember(lab.settings, "consumer-1", {"CONSUMER_PREFETCH": "none"})
         done = lab.command("up", check=False)
         assert done.returncode == 1
         assert "consumer-1" in done.stderr
         assert "CONSUMER_PREFETCH='none'" in done.stderr
+
+
+def test_a_changed_user_and_password_reach_the_broker(tmp_path):
+    with private_lab(tmp_path) as lab:
+        lab.command("up")
+        for user, password in (("admin", "new1"), ("Jürgen", """ pa#ss $5 "it's" \\ é☃ """), ("admin", "-p%s;{x}")):
+            lab.command("down")
+            lab.command("set", f"RABBITMQ_USER={user}")
+            lab.command("set", f"RABBITMQ_PASS={password}")
+            lab.command("up")
+            assert lab.command("dlq", "list").stdout.strip() == "no dead letters"
+            assert [one["name"] for one in Management(lab_settings.load()).call("GET", "users")] == [user]
+
+
+def test_a_first_start_takes_any_password_and_a_reset_puts_it_back(tmp_path):
+    with private_lab(tmp_path, RABBITMQ_PASS="""'pa#ss é"\\x$ '""") as lab:
+        lab.command("up")
+        lab.command("exec", "rabbitmq", "rabbitmqctl", "change_password", "admin", "other")
+        lab.command("exec", "rabbitmq", "rabbitmqctl", "set_user_tags", "admin")
+        lab.command("reset")
+        assert lab.settings.rabbitmq_pass == 'pa#ss é"\\x$ '
+        assert Management(lab.settings).call("GET", "whoami")["tags"] == ["administrator"]
 
 
 def test_the_stand_in_serves_where_there_is_no_toxiproxy(tmp_path):
@@ -98,6 +122,15 @@ def test_a_run_folder_with_a_space_works(tmp_path):
     with private_lab(folder) as lab:
         lab.command("up")
         lab.command("clean")
+
+
+@pytest.mark.parametrize("name", ["läb", "it's", "a;b", "p%s", "d$HOME", "e(f)"])
+def test_a_run_folder_in_which_the_broker_cannot_run_is_refused_at_once(tmp_path, name):
+    with private_lab(tmp_path, LAB_RUN_DIR=f"'{tmp_path / name}'".replace("it's", "it\\'s")) as lab:
+        done = lab.command("up", check=False)
+        assert done.returncode == 1
+        assert "set LAB_RUN_DIR in .env to a folder" in done.stderr
+        assert not processes(lab)
 
 
 def test_a_broker_that_is_too_old_or_missing_is_named(tmp_path, monkeypatch):

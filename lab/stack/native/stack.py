@@ -1,6 +1,7 @@
 """The native stack: real programs without Docker, under supervisord, all state in one run folder."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,8 @@ from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
+# RabbitMQ passes its folder to a shell without quotes; supervisord's configuration gives `;` and `%` a meaning.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/ .,_+=@-]+")
 # The broker's tools find it through epmd.
 NEEDED_BY = {"rabbitmq": ["epmd"]}
 STATE_DEADLINE_SECONDS = 60
@@ -199,6 +202,7 @@ class NativeStack:
 
     def _start_supervisor(self) -> None:
         self._check_broker_version()
+        self._check_run_dir()
         if self._supervisor.is_running():
             return
         # What a killed supervisor left behind would hold the ports.
@@ -366,6 +370,11 @@ class NativeStack:
 
     def _where(self, program: Program) -> str:
         return " ".join(str(port) for port in program.ports.values())
+
+    def _check_run_dir(self) -> None:
+        if not PLAIN_PATH.fullmatch(str(self._settings.run_dir)):
+            raise LabError(f"RabbitMQ cannot run in {self._settings.run_dir}: set LAB_RUN_DIR in .env to a folder whose "
+                           "path has only unaccented letters, digits, spaces and / . , _ + = @ -")
 
     def _check_broker_version(self) -> None:
         if not (RABBITMQ_BIN / "rabbitmq-server").exists():
