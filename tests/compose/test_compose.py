@@ -259,7 +259,7 @@ def test_a_taken_port_is_named_with_its_setting_and_its_holder(lab):
 
 def test_a_container_that_does_not_become_healthy_is_named_with_the_end_of_its_log(docker_engine, tmp_path, monkeypatch):
     bad = tmp_path / "bad.yml"
-    bad.write_text("services: {consumer: {environment: {CONSUMER_PREFETCH: none}}}\n")
+    bad.write_text("services: {consumer: {environment: {CONSUMER_PREFETCH: none}}}\n", encoding="utf-8")
     monkeypatch.setenv("COMPOSE_FILE", f"docker-compose.yml:{bad}")
     with private_lab(tmp_path, LAB_STACK="compose") as lab:
         done = lab.command("up", check=False, timeout=400)
@@ -272,7 +272,7 @@ def test_a_proxy_of_dockers_client_and_a_changed_password_harm_nothing(lab, tmp_
     config = tmp_path / "docker-config"
     shutil.copytree(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), config, symlinks=True)
     broken = {"default": {"httpProxy": "http://127.0.0.1:1", "httpsProxy": "http://127.0.0.1:1"}}
-    (config / "config.json").write_text(json.dumps({"proxies": broken}))
+    (config / "config.json").write_text(json.dumps({"proxies": broken}), encoding="utf-8")
     lab.command("up", timeout=600)
     monkeypatch.setenv("DOCKER_CONFIG", str(config))
     password = """ pa#ss $5 "it's" \\ é☃ """

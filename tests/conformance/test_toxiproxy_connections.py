@@ -211,7 +211,7 @@ class TestEnabled:
         assert http("PATCH", "/proxies/echo", {"enabled": True}).status_code == 200
 
     def test_new_upstream_drops_old_connections(self, wire, echo_server, http: Http):
-        client, server = wire.open(encoding="utf-8")
+        client, server = wire.connect()
         http("PATCH", "/proxies/wire", {"upstream": echo_server.address})
         assert has_ended(client)
         assert has_ended(server)

@@ -284,7 +284,7 @@ class TestToxicity:
         add(wire.proxy, "limit_data", "upstream", toxicity=0.5, bytes=0)
         passed = 0
         for _ in range(40):
-            client, server = wire.open(encoding="utf-8")
+            client, server = wire.connect()
             client.sendall(b"x")
             passed += receive(server, 1) == b"x"
         assert 0 < passed < 40

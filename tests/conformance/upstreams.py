@@ -50,7 +50,7 @@ class Wire:
         upstream = "127.0.0.1:{1}".format(*self._listener.getsockname())
         self.proxy = toxi.create(name="wire", upstream=upstream)
 
-    def open(self) -> tuple[socket.socket, socket.socket]:
+    def connect(self) -> tuple[socket.socket, socket.socket]:
         """The client's and the server's end of a new connection."""
         client = self._sockets.enter_context(connect(self.proxy.listen))
         server = self._sockets.enter_context(self._listener.accept()[0])
@@ -59,7 +59,7 @@ class Wire:
 
     def sides(self, stream: str) -> tuple[socket.socket, socket.socket]:
         """A new connection, as the sender's and the receiver's end of that stream."""
-        client, server = self.open(encoding="utf-8")
+        client, server = self.connect()
         return (client, server) if stream == "upstream" else (server, client)
 
 
