@@ -1,6 +1,7 @@
 """An exam from the draw to the signed report, on a real lab: what shows of it, what is told of tampering."""
 
 import json
+import os
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -60,14 +61,16 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     secrets = [truth.name, truth.title, truth.truth.explanation.split(".")[0], "service: rabbitmq", '"action": "kill"']
     everything = lab.settings.run_dir.parent  # run folder, reports, settings
     found = subprocess.run(["grep", "-rlaF", *(f"-e{secret}" for secret in secrets), str(everything)],
-                           capture_output=True, encoding="utf-8")
-    assert found.returncode == 1, found.stdout + found.stderr
+                           capture_output=True, encoding="utf-8", env=os.environ | {"LC_ALL": "C"})
+    # Prometheus and the broker may remove files of theirs meanwhile.
+    unread = [line for line in found.stderr.splitlines() if not line.endswith("No such file or directory")]
+    assert (found.stdout, unread) == ("", [])
     processes = [psutil.Process(engine.pid), *marked.processes(lab.settings.run_dir)]  # not other labs'
     shown = "\n".join(f"{' '.join(process.cmdline())}\n{process.environ()}" for process in processes)
     assert not [secret for secret in [*secrets, f"scenario {SCENARIO}"] if secret in shown]
 
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5)
+        requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=30)
     lab.command("restart", "toxiproxy")
     assert "does not answer" not in lab.command("status").stdout
     assert "run 1 of an exam: injected" in lab.command("status").stdout
@@ -88,7 +91,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     content = json.loads(report_of(lab).read_text(encoding="utf-8"))
     assert content["exam"]["candidate"] == CANDIDATE
     assert content["scenario"]["number"] == SCENARIO
-    assert requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=5).ok
+    assert requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=30).ok
     verified = lab.command("exam", "verify", str(report_of(lab)), "--public", key.public.text)
     assert "VALID" in verified.stdout
     key_file.with_suffix(".away").rename(key_file)

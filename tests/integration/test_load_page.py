@@ -42,7 +42,7 @@ class Page:
     def ask(self, shape: str, **form) -> dict:
         """What it answers once the workers are ready, as they are a second after a stop."""
         wait_until(lambda: self.workers() == WORKERS, what="workers that are ready")
-        return requests.post(f"{self._url}/swarm", timeout=10, data={
+        return requests.post(f"{self._url}/swarm", timeout=30, data={
             "shape": shape, "user_count": 4, "spawn_rate": 4, "run_time": "", **form}).json()
 
     def stop(self) -> None:
@@ -51,7 +51,7 @@ class Page:
 
     def report(self) -> dict:
         """As it was some two seconds ago at most: Locust keeps it for as long."""
-        return requests.get(f"{self._url}/stats/requests", timeout=5).json()
+        return requests.get(f"{self._url}/stats/requests", timeout=30).json()
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Of each line of the statistics, the requests and those that failed."""

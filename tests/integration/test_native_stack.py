@@ -57,7 +57,7 @@ def test_after_kill_9_of_the_supervisor_up_takes_over_and_keeps_the_queues(tmp_p
     with private_lab(tmp_path) as lab:
         lab.command("up")
         lab.command("stop", "consumer")
-        answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=10,
+        answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=30,
                                json={"id": "kept", "payload": 1})
         assert answer.status_code == 201
         psutil.Process(int((lab.settings.run_dir / "supervisord.pid").read_text(encoding="utf-8"))).kill()
@@ -155,6 +155,6 @@ def test_grafana_runs_where_it_is_installed(tmp_path, monkeypatch, binary):
     with private_lab(tmp_path) as lab:
         assert f"http://127.0.0.1:{lab.settings.grafana_port}" in lab.command("up").stdout
         url = f"http://127.0.0.1:{lab.settings.grafana_port}/api"
-        assert "sre-lab-overview" in {one["uid"] for one in requests.get(f"{url}/search", timeout=5).json()}
+        assert "sre-lab-overview" in {one["uid"] for one in requests.get(f"{url}/search", timeout=30).json()}
         for source in ("prometheus", "alertmanager"):
-            assert requests.get(f"{url}/datasources/uid/{source}/health", timeout=5).json() == {"status": "OK"}
+            assert requests.get(f"{url}/datasources/uid/{source}/health", timeout=30).json() == {"status": "OK"}

@@ -34,7 +34,7 @@ def producer_url(running_lab) -> str:
 
 
 def test_the_document_is_served(producer_url):
-    assert requests.get(f"{producer_url}/openapi.json", timeout=5).json() == DOCUMENT
+    assert requests.get(f"{producer_url}/openapi.json", timeout=30).json() == DOCUMENT
 
 
 @api.parametrize()

@@ -119,7 +119,7 @@ def test_a_paused_service_answers_again_when_resumed(lab):
     with pytest.raises(requests.Timeout):
         requests.get(f"{lab.settings.producer_url}/health", timeout=1)
     lab.command("resume", "producer")
-    assert requests.get(f"{lab.settings.producer_url}/health", timeout=10).ok
+    assert requests.get(f"{lab.settings.producer_url}/health", timeout=30).ok
 
 
 def test_a_changed_setting_holds_after_a_restart_and_reset_takes_it_back(lab):
@@ -127,10 +127,10 @@ def test_a_changed_setting_holds_after_a_restart_and_reset_takes_it_back(lab):
     lab.command("set", "CONSUMER_PREFETCH=77")
     lab.command("restart", "consumer")
     url = f"http://127.0.0.1:{lab.settings.consumer_port}/metrics"
-    assert "consumer_prefetch 77.0" in requests.get(url, timeout=5).text
+    assert "consumer_prefetch 77.0" in requests.get(url, timeout=30).text
     lab.env_file.write_text(before, encoding="utf-8")
     lab.command("reset")
-    assert "consumer_prefetch 10.0" in requests.get(url, timeout=5).text
+    assert "consumer_prefetch 10.0" in requests.get(url, timeout=30).text
 
 
 def test_logs_can_be_filtered(lab):
@@ -142,7 +142,7 @@ def test_logs_can_be_filtered(lab):
 def test_logs_can_be_followed(lab):
     following = lab.engine("logs", "producer", "--follow", "--grep", "followed")
     try:
-        answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=10,
+        answer = requests.post(f"{lab.settings.producer_url}/produce", timeout=30,
                                json={"id": "followed", "payload": 1})
         assert answer.status_code == 201
         assert "message confirmed" in following.stdout.readline()
@@ -158,7 +158,7 @@ def test_locusts_page_is_served_and_its_workers_reach_producer_broker_and_ledger
     try:
         wait_until(lambda: "Locust" in page_at(url), what="Locust's page")
         wait_until(lambda: '"worker_count":2' in page_at(f"{url}/worker-count").replace(" ", ""), what="two workers")
-        requests.post(f"{url}/swarm", data={"shape": "poison-mix", "user_count": 10, "spawn_rate": 10}, timeout=10)
+        requests.post(f"{url}/swarm", data={"shape": "poison-mix", "user_count": 10, "spawn_rate": 10}, timeout=30)
         for kind in ("load", "poison"):
             wait_until(lambda kind=kind: f'"{kind}-' in acknowledged_by_workers(lab), what=f"a message of kind {kind}")
         wait_until(lambda: dead_letters(lab), what="a dead letter")
@@ -192,7 +192,7 @@ def test_the_system_test_passes(lab):
 
 
 def test_the_prometheus_page_is_served(lab):
-    assert "Prometheus" in requests.get(f"{lab.settings.prometheus_url}/graph", timeout=5).text
+    assert "Prometheus" in requests.get(f"{lab.settings.prometheus_url}/graph", timeout=30).text
 
 
 def test_an_unknown_service_lists_what_there_is(lab):
@@ -258,7 +258,7 @@ def test_faults_of_configuration_and_traffic_bite_in_both_forms(lab):
 
 def test_faults_of_the_broker_bite_in_both_forms(lab):
     def answer() -> str:
-        return requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=15).text
+        return requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=30).text
 
     inject(lab, Unbind(kind="unbind", exchange="messages", queue="messages"))
     assert "no queue" in answer()
@@ -298,13 +298,13 @@ def test_reset_brings_back_the_baseline_whatever_was_done(lab):
     states = {one.name: one.state for one in lab.stack.status()}
     assert set(states.values()) == {"running"}
     assert "consumer-2" not in states
-    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=10)
+    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=30)
     assert answer.status_code == 201
 
 
 def test_down_keeps_the_queues_and_up_brings_everything_back(lab):
     lab.command("stop", "consumer")
-    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "kept", "payload": 1}, timeout=10)
+    answer = requests.post(f"{lab.settings.producer_url}/produce", json={"id": "kept", "payload": 1}, timeout=30)
     assert answer.status_code == 201
     lab.command("down")
     assert not lab.stack.is_up()

@@ -99,15 +99,15 @@ def test_a_module_out_of_reach_is_said_in_one_line(tools, proxy, monkeypatch, ca
     assert [path.name for path in tools.iterdir()] == ["toxiproxy-standin"]
 
 
-def test_a_module_that_never_comes_is_given_up_with_all_its_processes(tools, calls, tmp_path, monkeypatch, capsys):
+@pytest.mark.racing
+def test_a_module_that_never_comes_is_given_up_with_all_its_processes(tools, calls, monkeypatch, capsys):
     monkeypatch.setattr(toxiproxy_build, "PROBE_TIMEOUT", 2)
-    monkeypatch.setenv("LIST", f"/bin/sleep 600 & echo $! >'{tmp_path}/pid'; wait")
+    monkeypatch.setenv("LIST", "/bin/sleep 600 & wait")
 
     toxiproxy_build.get("auto", tools)
 
     assert "no answer within 2 s" in capsys.readouterr().err.splitlines()[-1]
-    process = int((tmp_path / "pid").read_text(encoding="utf-8"))
-    wait_until(lambda: _has_ended(process), what="the end of what go had started")
+    wait_until(lambda: not _started_with(calls), what="the end of what go had started")
 
 
 def test_a_failing_build_leaves_nothing_and_says_why(tools, calls, monkeypatch, capsys):
@@ -148,8 +148,7 @@ def test_what_a_killed_build_left_behind_goes(tools, calls):
     assert [path.name for path in tools.iterdir()] == ["toxiproxy-server"]
 
 
-def _has_ended(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+def _started_with(calls: Path) -> list[int]:
+    """The processes that the stand-in for `go` started, and itself: they have its environment."""
+    return [process.pid for process in psutil.process_iter(["environ"], ad_value={})
+            if process.info["environ"].get("CALLS") == str(calls)]
