@@ -22,7 +22,7 @@ from pathlib import Path
 import requests
 from dotenv import dotenv_values
 
-from lab import output
+from lab import output  # the package keeps requests from reaching loopback through a proxy
 
 ANSWER_SECONDS = 30
 FIRST_SCRAPE_SECONDS = 15

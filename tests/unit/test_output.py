@@ -9,6 +9,7 @@ import pytest
 
 from lab.output import EXIT_HUNG_UP, EXIT_NO_READER
 from lab.settings import ROOT
+from tests.ports import free_ports
 
 TEXT = "Zoë · 12 € … ✓ \udcff"  # the last one is a byte of an argument that is not UTF-8
 LINES = 5000  # more than a pipe takes
@@ -160,6 +161,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch, command
     """As in a read-only checkout, or one that belongs to another user."""
     monkeypatch.setenv("LAB_RUN_DIR", "/sys/sre-lab")  # where nobody can make a folder, root included
     program = f"import sys; sys.argv[1:] = {command.split()!r}; from lab.cli import main; main()"
-    done = in_shell(program, "", tmp_path, LAB_STACK="native")
+    with free_ports(1) as [port]:  # the usual one may be another lab's
+        done = in_shell(program, "", tmp_path, LAB_STACK="native", CONSOLE_PORT=str(port))
     assert exit_code(done) == 1
     assert b"error: /sys/sre-lab" in done.stderr and b"LAB_RUN_DIR" in done.stderr

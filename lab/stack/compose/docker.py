@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from typing import IO
 
 import yaml
 
@@ -64,8 +65,8 @@ def compose(*arguments: str, project: str, environment: Mapping[str, str], shown
     the reader of standard output leaves.
     Raises LabError with what it complains of.
     """
-    return _run(compose_argv(project, *arguments), environment, COMPOSE_SECONDS,
-                stdout=sys.stderr if shown else subprocess.PIPE, stderr=None if shown else subprocess.PIPE)
+    output = sys.stderr if shown else subprocess.PIPE
+    return _run(compose_argv(project, *arguments), environment, COMPOSE_SECONDS, stdout=output, stderr=output)
 
 
 def compose_argv(project: str, *arguments: str) -> list[str]:
@@ -123,15 +124,15 @@ def compose_command() -> list[str] | None:
 
 
 def _run(argv: list[str], environment: Mapping[str, str], timeout: float,
-         stdout: int | None = subprocess.PIPE, stderr: int | None = subprocess.PIPE) -> str:
+         stdout: int | IO[str] = subprocess.PIPE, stderr: int | IO[str] = subprocess.PIPE) -> str:
     command = " ".join(argv)
     try:
-        process = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, encoding="utf-8", errors="replace", timeout=timeout,
-                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        process = subprocess.run(argv, cwd=ROOT, env=os.environ | environment, timeout=timeout, encoding="utf-8",
+                                 errors="replace", stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     except subprocess.TimeoutExpired:
         raise LabError(f"`{command}` has not ended within {timeout} s: restart the Docker daemon") from None
     if process.returncode:
-        said = "see above" if stderr is None else _explained(process.stderr or process.stdout)
+        said = "see above" if stdout is sys.stderr else _explained(process.stderr or process.stdout)
         raise LabError(f"`{command}` failed: {said}")
     return process.stdout or ""
 
