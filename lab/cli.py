@@ -136,8 +136,8 @@ def clean() -> None:
     try:
         settings = lab_settings.load()
     except LabError as error:
-        settings = lab_settings.LabSettings()
-        console.print(f"{error}\nso this cleans the usual run folder, {settings.run_dir}", soft_wrap=True)
+        settings = lab_settings.LabSettings.model_construct()
+        _say(f"{error}\nso this cleans the usual run folder, {settings.run_dir}")
     daemon.stop(settings)
     runner.restore_settings(settings)
     stacks.clean(settings, progress)
@@ -234,7 +234,7 @@ def set_(assignment) -> None:
     if not equals:
         raise LabError(f"{assignment!r} is not KEY=VALUE")
     lab_settings.change(key, value)
-    console.print(f"{key}={value} is set; restart what reads it, for example: lab restart consumer")
+    _say(f"{key}={value} is set; restart what reads it, for example: lab restart consumer")
 
 
 # -- dead letters ---------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """The lab's settings. Their one home is `.env`; `.env.example` documents every one."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lab import settings_file
@@ -28,6 +30,17 @@ def env_file() -> Path:
 Bind = Literal["127.0.0.1", "localhost", "0.0.0.0"]
 
 
+def _in_digits(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch("[0-9]+", value):
+        raise PydanticCustomError("digits", "Input should be a whole number, in digits only")
+    return value
+
+
+# In the one form that Compose, too, takes for a number.
+Whole = Annotated[int, BeforeValidator(_in_digits)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+
+
 class LabSettings(BaseSettings):
     """What the lab itself reads; the services read their own settings from the same file."""
 
@@ -37,9 +50,9 @@ class LabSettings(BaseSettings):
     lab_run_dir: Path = Path(".lab/run")
     lab_reports_dir: Path = Path(".lab/reports")
     lab_up_deadline: float = Field(120, ge=10, le=3600)
-    lab_consumers: int = Field(1, ge=1, le=10)
+    lab_consumers: Whole = Field(1, ge=1, le=10)
     lab_traffic_rate: float = Field(20, gt=0, le=1000)
-    lab_load_workers: int = Field(1, ge=1, le=MAX_LOAD_WORKERS)
+    lab_load_workers: Whole = Field(1, ge=1, le=MAX_LOAD_WORKERS)
     lab_toxiproxy: Literal["auto", "real", "standin"] = "auto"
     compose_project_name: str = Field("", pattern=r"^([a-z0-9][a-z0-9_-]*)?$")
 
@@ -55,27 +68,27 @@ class LabSettings(BaseSettings):
     producer_link: Literal["primary", "standby"] = "primary"
     consumer_link: Literal["primary", "standby"] = "primary"
 
-    rabbitmq_port: int = Field(5672, ge=1, le=65535)
-    rabbitmq_management_port: int = Field(15672, ge=1, le=65535)
-    rabbitmq_prometheus_port: int = Field(15692, ge=1, le=65535)
-    rabbitmq_dist_port: int = Field(25672, ge=1, le=65535)
-    epmd_port: int = Field(4370, ge=1, le=65535)
-    toxiproxy_port: int = Field(8474, ge=1, le=65535)
-    producer_link_port: int = Field(5673, ge=1, le=65535)
-    consumer_link_port: int = Field(5674, ge=1, le=65535)
-    consumer_standby_link_port: int = Field(5675, ge=1, le=65535)
-    producer_standby_link_port: int = Field(5676, ge=1, le=65535)
-    console_port: int = Field(8080, ge=1, le=65535)
-    producer_port: int = Field(5000, ge=1, le=65535)
-    consumer_port: int = Field(8000, ge=1, le=65535)
-    prometheus_port: int = Field(9090, ge=1, le=65535)
-    alertmanager_port: int = Field(9093, ge=1, le=65535)
-    traffic_metrics_port: int = Field(9646, ge=1, le=65535)
-    grafana_port: int = Field(3000, ge=1, le=65535)
+    rabbitmq_port: Port = 5672
+    rabbitmq_management_port: Port = 15672
+    rabbitmq_prometheus_port: Port = 15692
+    rabbitmq_dist_port: Port = 25672
+    epmd_port: Port = 4370
+    toxiproxy_port: Port = 8474
+    producer_link_port: Port = 5673
+    consumer_link_port: Port = 5674
+    consumer_standby_link_port: Port = 5675
+    producer_standby_link_port: Port = 5676
+    console_port: Port = 8080
+    producer_port: Port = 5000
+    consumer_port: Port = 8000
+    prometheus_port: Port = 9090
+    alertmanager_port: Port = 9093
+    traffic_metrics_port: Port = 9646
+    grafana_port: Port = 3000
     grafana_password: str = Field("admin", min_length=1)
-    locust_port: int = Field(8089, ge=1, le=65535)
-    locust_master_port: int = Field(5557, ge=1, le=65535)
-    supervisor_port: int = Field(9001, ge=1, le=65535)
+    locust_port: Port = 8089
+    locust_master_port: Port = 5557
+    supervisor_port: Port = 9001
 
     @field_validator("*", mode="before")
     @classmethod
@@ -95,6 +108,14 @@ class LabSettings(BaseSettings):
     @classmethod
     def _can_be_made(cls, value: Path) -> Path:
         _check_folder((ROOT / value).resolve())
+        return value
+
+    @field_validator("lab_run_dir")
+    @classmethod
+    def _may_be_removed(cls, value: Path) -> Path:
+        folder = (ROOT / value).resolve()
+        if folder.is_relative_to(ROOT) and ROOT / ".lab" not in folder.parents:
+            raise ValueError("must be in .lab or outside the repository, since `make clean` removes it")
         return value
 
     @model_validator(mode="after")
@@ -214,16 +235,14 @@ def change(key: str, value: str) -> None:
     if key not in known_keys():
         raise LabError(f"{key} is no setting; see .env.example for what there is")
     path = env_file()
-    existed = path.exists()
-    if existed:
-        settings_file.check(path, known_keys())
-    before = settings_file.read(path) if existed else ""
-    path.write_text(settings_file.with_value(before, key, value), encoding="utf-8")
+    before = path.read_bytes() if path.is_file() else None
+    text = settings_file.read(path) if path.exists() else ""
+    path.write_text(settings_file.with_value(text, key, value), encoding="utf-8")
     try:
         load()
     except LabError:
-        if existed:
-            path.write_text(before, encoding="utf-8")
-        else:
+        if before is None:
             path.unlink()
+        else:
+            path.write_bytes(before)
         raise

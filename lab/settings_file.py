@@ -60,8 +60,14 @@ def with_value(text: str, key: str, value: str) -> str:
     line = f"{key}={_written(key, value)}"
     pattern = re.compile(rf"^[ \t]*(?:export[ ]+)?{key}[ \t]*=.*$", re.MULTILINE)
     if pattern.search(text):
-        return pattern.sub(lambda match: line + (_LINE.fullmatch(match[0])["comment"] or ""), text)
+        return pattern.sub(lambda match: line + _comment(match[0]), text)
     return text + ("" if text.endswith("\n") or not text else "\n") + line + "\n"
+
+
+def _comment(line: str) -> str:
+    """What follows the value, as it is; nothing of a line that readers read differently."""
+    match = _LINE.fullmatch(line)
+    return match["comment"] or "" if match else ""
 
 
 def _problem_of(binding: Binding, known: Set[str]) -> str | None:

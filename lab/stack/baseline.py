@@ -54,8 +54,9 @@ class Management:
         return answer.json() if answer.content else None
 
     def is_open_to_us(self) -> bool:
-        """Whether it accepts the user and the password of the settings."""
-        return self._answer("GET", "whoami").status_code != requests.codes.unauthorized
+        """Whether it accepts the user and the password of the settings, for an administrator's."""
+        answer = self._answer("GET", "whoami")
+        return answer.ok and "administrator" in answer.json()["tags"]
 
     def _answer(self, method: str, *path: str, body: dict | None = None) -> requests.Response:
         url = "/".join([self._url, *(quote(part, safe="") for part in path)])

@@ -17,7 +17,7 @@ from lab.stack import addition, marked
 from lab.stack.baseline import Management
 from lab.stack.native import stack as native
 from lab.stack.native.programs import toxiproxy_binary
-from tests.conftest import Lab, private_lab, wait_until
+from tests.conftest import Lab, metric, private_lab, wait_until
 
 
 def processes(lab: Lab) -> list[psutil.Process]:
@@ -131,6 +131,21 @@ def test_a_run_folder_in_which_the_broker_cannot_run_is_refused_at_once(tmp_path
         assert done.returncode == 1
         assert "set LAB_RUN_DIR in .env to a folder" in done.stderr
         assert not processes(lab)
+
+
+@pytest.mark.parametrize("command", [["set_user_tags", "admin", "monitoring"], ["delete_user", "admin"]])
+def test_reset_makes_the_user_an_administrator_again(running_lab, command):
+    running_lab.command("exec", "rabbitmq", "rabbitmqctl", *command)
+    running_lab.command("reset")
+    assert Management(running_lab.settings).call("GET", "whoami")["tags"] == ["administrator"]
+
+
+def test_the_environment_has_precedence_over_the_file_for_the_services_too(running_lab):
+    url = f"http://127.0.0.1:{running_lab.settings.consumer_port}"
+    assert metric(url, "consumer_prefetch") == 10
+    running_lab.command("down")
+    running_lab.command("up", env=os.environ | {"CONSUMER_PREFETCH": "77"})
+    assert metric(url, "consumer_prefetch") == 77
 
 
 def test_a_broker_that_is_too_old_or_missing_is_named(tmp_path, monkeypatch):

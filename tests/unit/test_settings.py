@@ -1,11 +1,15 @@
 """The settings file: what is refused and with which words, how it is changed, and that the example is complete."""
 
+import json
+import random
 import re
 import shutil
+import subprocess
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +18,7 @@ from pydantic import ValidationError
 from lab import settings, settings_file
 from lab.errors import LabError
 from lab.settings import EXAMPLE_FILE, LabSettings
+from lab.stack.compose import docker
 from services.consumer.settings import ConsumerSettings
 from services.producer.settings import ProducerSettings
 
@@ -162,6 +167,7 @@ def test_a_refused_change_makes_no_file(env_file):
 @pytest.mark.parametrize("content", [
     b"LAB_CONSUMER=1\n",
     b"\x7fELF\xff\xfe",
+    b"LOG_LEVEL=INFO\r\nRABBITMQ_PASS=pa$$\r\n",
 ])
 def test_a_file_that_is_broken_already_is_not_changed(env_file, content):
     env_file.write_bytes(content)
@@ -196,6 +202,12 @@ def test_a_file_that_is_broken_already_is_not_changed(env_file, content):
     ("LAB_RUN_DIR", "/", "must be a folder of the lab's own"),
     ("LAB_RUN_DIR", "/dev/null/run", "/dev/null is no folder"),
     ("LAB_RUN_DIR", "x" * 300, "File name too long"),
+    ("LAB_RUN_DIR", "scenarios", "must be in .lab or outside the repository"),
+    ("LAB_RUN_DIR", ".lab/../lab", "must be in .lab or outside the repository"),
+    ("LAB_RUN_DIR", "~/run", "must be in .lab or outside the repository"),
+    ("PRODUCER_PORT", "5_000", "in digits only"), ("PRODUCER_PORT", "5000.0", "in digits only"),
+    ("PRODUCER_PORT", " 5000", "in digits only"), ("PRODUCER_PORT", "+5000", "in digits only"),
+    ("PRODUCER_PORT", "٥٠٠٠", "in digits only"), ("LAB_LOAD_WORKERS", "1.0", "in digits only"),
     ("LAB_REPORTS_DIR", ".lab/run/reports", "LAB_REPORTS_DIR must not be in LAB_RUN_DIR"),
     ("PRODUCER_PORT", "5672", "PRODUCER_PORT both need port 5672"),
     ("CONSUMER_PORT", "9090", "PROMETHEUS_PORT and CONSUMER_PORT both need port 9090"),
@@ -220,6 +232,13 @@ def test_every_consumer_has_a_port_of_its_own(env_file, consumers, port, says):
 def test_a_line_that_compose_reads_differently_is_named(env_file, line):
     env_file.write_text(f"LOG_LEVEL=INFO\n{line}\n", encoding="utf-8")
     assert refusal().startswith(f"{env_file}, line 2: {line.partition('=')[0]}: Docker Compose would read another value")
+
+
+@pytest.mark.parametrize("line", ["RABBITMQ_PASS=pa$$ # mine", 'RABBITMQ_PASS="a\\\\b"', "RABBITMQ_PASS=bad\t# tab"])
+def test_a_line_that_is_read_differently_can_be_set(env_file, line):
+    env_file.write_text(f"{line}\nLOG_LEVEL=INFO\n")
+    settings.change("RABBITMQ_PASS", "pa$$")
+    assert env_file.read_text() == "RABBITMQ_PASS='pa$$'\nLOG_LEVEL=INFO\n"
 
 
 @pytest.mark.parametrize("line, value", [
@@ -269,6 +288,33 @@ def compose_2_reads(line: str) -> str:
         escaped = False
     assert quote == "'" or not set(value) & set("\\$"), "it expands escapes and variables"
     return value
+
+
+COMPOSES = {"1": ["docker-compose"], "2": ["docker", "compose"]}
+
+
+@pytest.mark.parametrize("version", COMPOSES)
+def test_compose_itself_reads_what_is_written(version, tmp_path):
+    command = COMPOSES[version]
+    if shutil.which(command[0]) is None or not subprocess.run([*command, "version"], capture_output=True).stdout:
+        pytest.skip(f"Compose {version} is not installed")
+    source, text, expected = random.Random(1), "", {}
+    for number in range(2000):
+        value = "".join(source.choices(" \t'\"\\$#{}%=<:;`!&|()~é☃abn", k=source.randint(0, 8)))
+        try:
+            text = settings_file.with_value(text, f"V{number}", value)
+        except LabError:
+            continue
+        expected[f"V{number}"] = value
+    assert len(expected) > 1000
+    (tmp_path / "env").write_text(text, encoding="utf-8")
+    (tmp_path / "docker-compose.yml").write_text(json.dumps({"services": {"a": {
+        "image": "a", "environment": {name: f"${{{name}}}" for name in expected}}}}))
+    assert dotenv_values(tmp_path / "env") == expected
+    done = subprocess.run([*command, "--env-file", "env", "--project-name", "a", "config"], cwd=tmp_path, check=True,
+                          capture_output=True, encoding="utf-8")
+    found = yaml.load(done.stdout, docker.Configuration)["services"]["a"]["environment"]
+    assert {name: str(value).replace("$$", "$") for name, value in found.items()} == expected
 
 
 # -- the example ----------------------------------------------------------------------------------

@@ -32,6 +32,14 @@ _REMEDIES = {
 _OTHERWISE = "; or set LAB_STACK=native, which needs no Docker"
 
 
+class Configuration(yaml.SafeLoader):
+    """Compose 2 writes the values `=` and `<<` without quotes; YAML 1.1 gives them a meaning."""
+
+
+for _tag in ("value", "merge"):
+    Configuration.add_constructor(f"tag:yaml.org,2002:{_tag}", yaml.SafeLoader.construct_yaml_str)
+
+
 def unusable() -> str | None:
     """Why no Docker engine with Compose can be used here, and what to do; None when one can."""
     if shutil.which("docker") is None:
@@ -80,7 +88,7 @@ def compose_argv(project: str, *arguments: str) -> list[str]:
 def environment_of(service: str, project: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What docker-compose.yml puts into the environment of a service, with the settings of now."""
     asked = compose("--profile", "*", "config", project=project, environment=environment)
-    wanted = yaml.safe_load(asked)["services"][service].get("environment", {})
+    wanted = yaml.load(asked, Configuration)["services"][service].get("environment", {})
     return {key: str(value).replace("$$", "$") for key, value in wanted.items() if value is not None}
 
 

@@ -1,6 +1,7 @@
 """The programs of the native stack: how each one is started, and how it tells that it is healthy."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -278,11 +279,10 @@ def _service(settings: LabSettings, name: str, link_port: int, **environment: st
     temporary = settings.run_dir / "tmp"
     temporary.mkdir(exist_ok=True)
     return Command([sys.executable, str(ROOT / "services" / name / "app.py")], {
-        **{key: value for key, value in dotenv_values(env_file()).items() if value is not None},
+        # Where the environment has a setting, it has precedence over the file, as everywhere.
+        **{key: value for key, value in dotenv_values(env_file()).items() if key not in os.environ},
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_PORT": str(link_port),
-        "RABBITMQ_USER": settings.rabbitmq_user,
-        "RABBITMQ_PASS": settings.rabbitmq_pass,
         "LEDGER_DIR": str(settings.ledger_dir),
         "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
