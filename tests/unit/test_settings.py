@@ -236,9 +236,9 @@ def test_a_line_that_compose_reads_differently_is_named(env_file, line):
 
 @pytest.mark.parametrize("line", ["RABBITMQ_PASS=pa$$ # mine", 'RABBITMQ_PASS="a\\\\b"', "RABBITMQ_PASS=bad\t# tab"])
 def test_a_line_that_is_read_differently_can_be_set(env_file, line):
-    env_file.write_text(f"{line}\nLOG_LEVEL=INFO\n")
+    env_file.write_text(f"{line}\nLOG_LEVEL=INFO\n", encoding="utf-8")
     settings.change("RABBITMQ_PASS", "pa$$")
-    assert env_file.read_text() == "RABBITMQ_PASS='pa$$'\nLOG_LEVEL=INFO\n"
+    assert env_file.read_text(encoding="utf-8") == "RABBITMQ_PASS='pa$$'\nLOG_LEVEL=INFO\n"
 
 
 @pytest.mark.parametrize("line, value", [
@@ -309,7 +309,7 @@ def test_compose_itself_reads_what_is_written(version, tmp_path):
     assert len(expected) > 1000
     (tmp_path / "env").write_text(text, encoding="utf-8")
     (tmp_path / "docker-compose.yml").write_text(json.dumps({"services": {"a": {
-        "image": "a", "environment": {name: f"${{{name}}}" for name in expected}}}}))
+        "image": "a", "environment": {name: f"${{{name}}}" for name in expected}}}}), encoding="utf-8")
     assert dotenv_values(tmp_path / "env") == expected
     done = subprocess.run([*command, "--env-file", "env", "--project-name", "a", "config"], cwd=tmp_path, check=True,
                           capture_output=True, encoding="utf-8")
