@@ -10,16 +10,16 @@ from pathlib import Path
 from lab.campaign import plan
 from lab.campaign.checker import Calm, History, Verdict, check
 from lab.campaign.disturb import Disturber
-from lab.campaign.ledgers import Recorder, drain, take_dead_letters
 from lab.campaign.hostile import messages
+from lab.campaign.ledgers import Recorder, drain, take_dead_letters
 from lab.campaign.stranger import Stranger, poison
 from lab.engine import reset
 from lab.engine.record import Records
 from lab.errors import LabError
+from lab.exclusive import exclusive
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-
 
 POISON_RATE, HOSTILE_RATE = 2.0, 20.0  # messages per second
 STEP_SECONDS = 1.0
@@ -41,10 +41,16 @@ def campaign(settings: LabSettings, stack: Stack, seeds: range, progress: Progre
     """Yields the result of each seed's run; the lab is at its baseline afterwards.
 
     With `only_hostile`, hostile messages are the only disturbance, and what they do to others is measured.
-    Raises LabError when an exercise is on, or when the system cannot be healed.
+    Raises LabError when an exercise or another campaign is on, or when the system cannot be healed.
     """
     if Records(settings.run_dir).active():
         raise LabError("an exercise is on: finish it (lab grade), or end it (lab reset)")
+    with exclusive(settings, "campaign", "another campaign uses this lab: wait until it ends"):
+        yield from _campaign(settings, stack, seeds, progress, only_hostile)
+
+
+def _campaign(settings: LabSettings, stack: Stack, seeds: range, progress: Progress,
+              only_hostile: bool) -> Iterator[Result]:
     stack.up(progress)
     # What was there before belongs to no history: each run begins and ends with an idle, empty system.
     reset.to_baseline(progress)

@@ -1,6 +1,5 @@
 """Runs scenarios: from a healthy lab to a grade, or on from where a killed engine stopped."""
 
-import fcntl
 import logging
 import time
 
@@ -16,6 +15,7 @@ from lab.engine import experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
+from lab.exclusive import exclusive
 from lab.exam import exam as exams
 from lab.exam.exam import Exam
 from lab.exam.key import Key
@@ -119,13 +119,8 @@ def _other_run(active: Run) -> LabError:
 
 
 def _bring_up(settings: LabSettings, blind: bool = False) -> None:
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
     # Until the lab is up, the record does not know of the run.
-    with (settings.run_dir / "starting.lock").open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError("another run is being started, in another terminal or in the console") from None
+    with exclusive(settings, "starting", "another run is being started, in another terminal or in the console"):
         _bring_up_alone(settings, blind)
 
 

@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 from pydantic import BaseModel
 
