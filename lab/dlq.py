@@ -35,6 +35,7 @@ from pika.exceptions import (
     UnroutableError,
 )
 
+from lab.amqp import TIMEOUT_SECONDS, parameters
 from lab.errors import LabError
 from lab.settings import LabSettings
 from services.messaging import topology
@@ -48,11 +49,8 @@ _IN_BOTH = "it, and those just before it, may be in both queues"
 
 # The most unacked messages that AMQP lets a consumer ask for.
 MOST = 65535
-# A broker that is frozen or blocks publishers must not hold a person up.
-TIMEOUT_SECONDS = 5
 # Bytes; what RabbitMQ and pika agree on where neither is configured otherwise.
 FRAME_MAX = 131_072
-HEARTBEAT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -336,12 +334,7 @@ def _connection(settings: LabSettings) -> Iterator[pika.BlockingConnection]:
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what goes wrong is told once, by us
     where = f"the broker at 127.0.0.1:{settings.rabbitmq_port}"
     try:
-        with pika.BlockingConnection(pika.ConnectionParameters(
-                "127.0.0.1", settings.rabbitmq_port, heartbeat=HEARTBEAT_SECONDS,
-                credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass),
-                socket_timeout=TIMEOUT_SECONDS, stack_timeout=TIMEOUT_SECONDS,
-                blocked_connection_timeout=TIMEOUT_SECONDS,
-                client_properties={"connection_name": "lab-dlq"})) as connection:
+        with pika.BlockingConnection(parameters(settings, "lab-dlq")) as connection:
             yield connection
     except ProbableAuthenticationError:
         raise LabError(f"{where} refuses the user {settings.rabbitmq_user}: see RABBITMQ_USER and RABBITMQ_PASS "

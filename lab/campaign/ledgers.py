@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pika
 
+from lab.amqp import parameters
 from lab.campaign.checker import History, Processing
 from lab.campaign.hostile import PREFIX
 from lab.campaign.stranger import Stranger
@@ -12,7 +13,6 @@ from lab.grading.ledger import lines
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import Management
-import services.messaging.properties  # noqa: F401  (reads the properties of any dead letter)
 from services.messaging.topology import DEAD_LETTER_QUEUE
 
 DRAIN_SECONDS = 90
@@ -74,10 +74,7 @@ def drain(settings: LabSettings) -> dict[str, int]:
 
 def take_dead_letters(settings: LabSettings) -> Iterator[str]:
     """The id, or the mark of a hostile message, of all in the dead-letter queue, which is empty afterwards."""
-    parameters = pika.ConnectionParameters(
-        "127.0.0.1", settings.rabbitmq_port,
-        credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass))
-    with pika.BlockingConnection(parameters) as connection:
+    with pika.BlockingConnection(parameters(settings, "campaign")) as connection:
         channel = connection.channel()
         while True:
             method, properties, _body = channel.basic_get(DEAD_LETTER_QUEUE)

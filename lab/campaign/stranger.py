@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+from lab.amqp import parameters
 from lab.campaign.hostile import Hostile
 from lab.settings import LabSettings
 from services.messaging import topology
@@ -16,7 +17,7 @@ from services.messaging import topology
 UNREADABLE = b'{"id": "poison", "payload": '
 RETRY_SECONDS = 0.5
 # A broker that is frozen answers nothing: then the connection must end by itself.
-TIMEOUT_SECONDS = 5
+HEARTBEAT_SECONDS = 5
 
 
 def poison() -> Iterator[Hostile]:
@@ -31,11 +32,7 @@ class Stranger:
     """Sends `messages` from `start` to `stop`, `rate` a second; `sent` and `confirmed` are their marks."""
 
     def __init__(self, settings: LabSettings, messages: Iterator[Hostile], rate: float):
-        self._parameters = pika.ConnectionParameters(
-            "127.0.0.1", settings.rabbitmq_port, heartbeat=TIMEOUT_SECONDS,
-            credentials=pika.PlainCredentials(settings.rabbitmq_user, settings.rabbitmq_pass),
-            socket_timeout=TIMEOUT_SECONDS, stack_timeout=TIMEOUT_SECONDS,
-            blocked_connection_timeout=TIMEOUT_SECONDS, client_properties={"connection_name": "campaign"})
+        self._parameters = parameters(settings, "campaign", heartbeat=HEARTBEAT_SECONDS)
         self._messages = messages
         self._pause = 1 / rate
         self.sent: set[str] = set()
