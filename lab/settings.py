@@ -207,7 +207,7 @@ def _check_folder(folder: Path) -> None:
     except OSError as error:
         raise ValueError(f"must be a folder that can be made: {error.strerror}") from None
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-        raise ValueError(f"must be a folder that can be made: {nearest} is no folder that this user may write to")
+        raise ValueError(f"must be a folder that can be made: {nearest} is not a folder that this user may write to")
 
 
 # What the scenarios' faults, par times and scores rest on.
@@ -233,7 +233,7 @@ def change(key: str, value: str) -> None:
     is then as it was.
     """
     if key not in known_keys():
-        raise LabError(f"{key} is no setting; see .env.example for what there is")
+        raise LabError(f"{key} is not a setting; see .env.example for what there is")
     path = env_file()
     before = path.read_bytes() if path.is_file() else None
     text = settings_file.read(path) if path.exists() else ""

@@ -77,7 +77,7 @@ def _problem_of(binding: Binding, known: Set[str]) -> str | None:
     if binding.key is None:
         return None
     if binding.key not in known:
-        return f"{binding.key} is no setting; see .env.example for what there is"
+        return f"{binding.key} is not a setting; see .env.example for what there is"
     if wrong := problem(binding.value):
         return f"{binding.key}: the value {wrong}"
     if not _LINE.fullmatch(text):

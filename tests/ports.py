@@ -16,7 +16,7 @@ from lab.settings import EXAMPLE_FILE
 
 BLOCK = 50  # a lab needs some thirty
 LOWEST, HIGHEST = 10_000, 65_000
-# A machine without that file is no Linux; these are Linux's defaults.
+# Machines without that file do not run Linux; these are Linux's defaults.
 EPHEMERAL_FILE, EPHEMERAL_DEFAULT = Path("/proc/sys/net/ipv4/ip_local_port_range"), "32768 60999"
 
 

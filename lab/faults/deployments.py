@@ -13,7 +13,7 @@ from lab.stack.base import MAX_CONSUMERS, Stack
 
 def _known(key: str) -> str:
     if key not in lab_settings.known_keys():
-        raise ValueError(f"{key} is no setting; see .env.example for what there is")
+        raise ValueError(f"{key} is not a setting; see .env.example for what there is")
     return key
 
 

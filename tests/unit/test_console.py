@@ -111,7 +111,7 @@ def test_bad_settings_are_told(client, env_file):
     env_file.write_text("NONSENSE=1\n", encoding="utf-8")
     answer = get(client, "/")
     assert answer.status_code == 503
-    assert "NONSENSE is no setting" in answer.text
+    assert "NONSENSE is not a setting" in answer.text
 
 
 # -- exams ----------------------------------------------------------------------------------

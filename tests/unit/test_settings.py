@@ -64,8 +64,8 @@ def test_the_file_is_read(env_file):
     ("LOG_LEVEL='INFO\n", 1, "cannot be read as KEY=value: \"LOG_LEVEL='INFO\""),
     ("=5\n", 1, "cannot be read as KEY=value: '=5'"),
     ("\0\1\n", 1, "cannot be read as KEY=value: "),
-    ("LOG_LEVEL=INFO\nLAB_CONSUMER=2\n", 2, "LAB_CONSUMER is no setting; see .env.example"),
-    ("lab_consumers=2\n", 1, "lab_consumers is no setting; see .env.example"),
+    ("LOG_LEVEL=INFO\nLAB_CONSUMER=2\n", 2, "LAB_CONSUMER is not a setting; see .env.example"),
+    ("lab_consumers=2\n", 1, "lab_consumers is not a setting; see .env.example"),
     ("LOG_LEVEL=INFO\n\n\nLAB_CONSUMER=2\n", 4, "LAB_CONSUMER"),
     ("\nRABBITMQ PORT 5\n", 2, "cannot be read"),
 ])
@@ -148,7 +148,7 @@ def test_only_what_needs_quotes_gets_them(env_file, value, written):
 
 @pytest.mark.parametrize("before", [b"# comment\nLAB_CONSUMERS=1\n", b"LOG_LEVEL=INFO"])
 @pytest.mark.parametrize("key, value, says", [
-    ("LAB_CONSUMER", "2", "LAB_CONSUMER is no setting"),
+    ("LAB_CONSUMER", "2", "LAB_CONSUMER is not a setting"),
     ("LAB_CONSUMERS", "11", "LAB_CONSUMERS='11': Input should be less than or equal to 10"),
 ])
 def test_a_refused_change_leaves_the_file_as_it_was(env_file, before, key, value, says):
@@ -200,7 +200,7 @@ def test_a_file_that_is_broken_already_is_not_changed(env_file, content):
     ("LAB_RUN_DIR", "", "must be a folder of the lab's own"),
     ("LAB_RUN_DIR", "..", "must be a folder of the lab's own"),
     ("LAB_RUN_DIR", "/", "must be a folder of the lab's own"),
-    ("LAB_RUN_DIR", "/dev/null/run", "/dev/null is no folder"),
+    ("LAB_RUN_DIR", "/dev/null/run", "/dev/null is not a folder"),
     ("LAB_RUN_DIR", "x" * 300, "File name too long"),
     ("LAB_RUN_DIR", "scenarios", "must be in .lab or outside the repository"),
     ("LAB_RUN_DIR", ".lab/../lab", "must be in .lab or outside the repository"),
