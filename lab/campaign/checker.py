@@ -53,7 +53,6 @@ class History:
     alone: Calm | None = None  # where hostile messages were the only disturbance
 
 
-
 @dataclass(frozen=True)
 class Verdict:
     """What the checker counted, and what must not be: a run is right when there is no violation."""

@@ -9,10 +9,10 @@ from toxiproxy.exceptions import NotFound
 from lab.campaign.plan import Disturbance
 from lab.campaign.stranger import Stranger
 from lab.errors import LabError
-from lab.toxiproxy import toxiproxy
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 from lab.stack.baseline import USUAL_MEMORY, Management, set_memory_watermark
+from lab.toxiproxy import toxiproxy
 
 NO_MEMORY = "0.0000001"  # the broker uses more
 
