@@ -401,8 +401,8 @@ def answers() -> None:
 @main.command()
 def detect() -> None:
     """Declare the incident: you have noticed that something is wrong."""
-    actions.detect(_records())
-    console.print("the incident is declared")
+    settings = lab_settings.load()
+    console.print(actions.detect(settings, Records(settings.run_dir)), soft_wrap=True)
 
 
 @main.command()
@@ -490,7 +490,7 @@ def reset() -> None:
 def ledger(settings, stack, minutes) -> None:
     """Account for every message since the fault or the last reset: acknowledged against processed, dead-lettered, queued."""
     run = Records(settings.run_dir).active()
-    since = run.injected_at if run and run.injected_at else max(
+    since = run.begun_at if run and run.begun_at else max(
         time.time() - 60 * minutes, lab_reset.emptied_at(settings) + grading_ledger.CONFIRM_SECONDS)
     account = grading_ledger.settled(settings, stack, since)
     table = Table(box=None, show_header=False)

@@ -59,6 +59,10 @@ class Prometheus:
         """What it has loaded, as YAML."""
         return self._ask("status/config")["yaml"]
 
+    def started_at(self) -> str:
+        """When its process started, as ISO 8601."""
+        return self._ask("status/runtimeinfo")["startTime"]
+
     def rules(self) -> list[dict]:
         """The groups of rules that it has loaded."""
         return self._ask("rules")["groups"]

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.engine.reports import Summary
-from lab.grading.report import duration
+from lab.grading.report import VERDICTS, duration
 
 LABEL_WIDTH, CANDIDATE_WIDTH = 16, 18
 
@@ -64,4 +64,4 @@ def _who(one: Summary) -> Text:
 
 
 def _verdict(one: Summary) -> Text:
-    return Text("pass", "green") if one.passed else Text("no pass", "red")
+    return Text(one.verdict, VERDICTS[one.verdict])

@@ -82,6 +82,7 @@ class LabSettings(BaseSettings):
     producer_port: Port = 5000
     consumer_port: Port = 8000
     prometheus_port: Port = 9090
+    judge_port: Port = 9095
     alertmanager_port: Port = 9093
     traffic_metrics_port: Port = 9646
     grafana_port: Port = 3000
@@ -161,6 +162,10 @@ class LabSettings(BaseSettings):
     @property
     def prometheus_url(self) -> str:
         return f"http://127.0.0.1:{self.prometheus_port}"
+
+    @property
+    def judge_url(self) -> str:
+        return f"http://127.0.0.1:{self.judge_port}"
 
     @property
     def management_url(self) -> str:

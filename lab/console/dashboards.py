@@ -119,13 +119,13 @@ def _one_of(parameter: str, allowed: Iterable[str], default: str) -> str:
 
 def _ranges() -> dict[str, str]:
     run = now.run()
-    return {value: words for value, words in RANGES.items() if value != SINCE_RUN or (run and run.injected_at)}
+    return {value: words for value, words in RANGES.items() if value != SINCE_RUN or (run and run.begun_at)}
 
 
 def _moment(view: View) -> Moment:
     """On whole steps, so that a refresh adds points and moves none."""
     end = time.time()
-    start = now.run().injected_at - LEAD_SECONDS if view.range == SINCE_RUN else end - 60 * int(view.range)
+    start = now.run().begun_at - LEAD_SECONDS if view.range == SINCE_RUN else end - 60 * int(view.range)
     step = Moment(start, end).step
     return Moment(start // step * step, end // step * step)
 
@@ -134,7 +134,7 @@ def _marks(dashboard: dict) -> list[charts.Mark]:
     """What happened in the last run, where Grafana would show that too: only when it is over, as it would help."""
     wanted = any(TAG in one.get("target", {}).get("tags", []) for one in dashboard["annotations"]["list"])
     run = now.records().latest() if wanted else None
-    if run is None or run.state in {"checking", "injected"}:
+    if run is None or run.state in {"checking", "running"}:
         return []
     return [{"time": event.time, "name": event.kind} for event in run.events if event.kind in MARKED_EVENTS]
 

@@ -64,7 +64,7 @@ def search():
 def _sought() -> int | None:
     """The scenario whose answer is being looked for."""
     run = now.run()
-    return run.scenario if run and run.state in {"checking", "injected"} else None
+    return run.scenario if run and run.state in {"checking", "running"} else None
 
 
 def _walkthroughs() -> dict[int, Path]:

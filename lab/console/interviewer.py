@@ -60,7 +60,7 @@ def page() -> str:
 
 def _page(**shown) -> str:
     run = now.run()
-    is_on = run is not None and run.state in {"checking", "injected"}
+    is_on = run is not None and run.state in {"checking", "running"}
     return render_template("interviewer/page.html", run=run, exam_is_on=is_on and run.sealed is not None,
                            other_run_is_on=run is not None and not run.sealed, form=request.form,
                            reports=[] if now.is_exam() else _exam_reports(), minutes=MINUTES, max_seed=MAX_SEED,

@@ -32,4 +32,4 @@ def run() -> Run | None:
 
 def is_exam() -> bool:
     """Whether the person at the page may see only what an exam's candidate may."""
-    return run() is not None and run().sealed is not None and run().state in {"checking", "injected"}
+    return run() is not None and run().sealed is not None and run().state in {"checking", "running"}

@@ -6,7 +6,7 @@ from lab.console import charts, now
 from lab.console.border import REPORT_POLICY
 from lab.engine import reports
 from lab.grading.measurements import LEAD_SECONDS, Curve
-from lab.grading.report import MARKED_EVENTS, named
+from lab.grading.report import MARKED_EVENTS, named, tampering
 
 blueprint = Blueprint("results", __name__, url_prefix="/reports")
 
@@ -29,7 +29,7 @@ def one(name: str) -> str:
     summary = _summary(name)
     content = _content(summary)
     return render_template("results/one.html", content=content, summary=summary, name=name, named=named,
-                           charts=range(len(content["curves"])))
+                           tampering=tampering(content), verdict=summary.verdict, charts=range(len(content["curves"])))
 
 
 @blueprint.get("/<name>/charts")

@@ -14,7 +14,7 @@ from lab.engine.record import Run
 from lab.errors import LabError
 from lab.grading.answers import CAUSES, COMPONENTS
 from lab.grading.measurements import LEAD_SECONDS, SIGNALS, measure
-from lab.grading.report import MARKED_EVENTS, named
+from lab.grading.report import CANDIDATE_EVENTS, named
 from lab.grading.rubric import MAX_FINDINGS, MAX_SUBMISSIONS, RESUBMISSION_COST
 
 MAX_NOTES = 10_000
@@ -41,7 +41,7 @@ def page() -> str:
 
 def _page(**form) -> str:
     run = now.run()
-    if run is None or run.state != "injected":
+    if run is None or run.state != "running":
         return render_template("run/idle.html", **_between(run))
     return render_template("run/exercise.html", **_exercise(run) | _live(run), form=form)
 
@@ -50,7 +50,7 @@ def _page(**form) -> str:
 def live() -> Response:
     """The part of the page that changes by itself; the header tells when all of the page does."""
     run = now.run()
-    if run is None or run.state != "injected":
+    if run is None or run.state != "running":
         between = _between(run)
         return _fragment("run/idle_live.html", between["state"], between)
     return _fragment("run/exercise_live.html", _state(run), _live(run))
@@ -71,7 +71,7 @@ def _state(run: Run) -> str:
 
 def _exercise(run: Run) -> dict:
     """What stays as it is while the run is on."""
-    values = {"run": run, "components": COMPONENTS, "causes": CAUSES, "max_submissions": MAX_SUBMISSIONS,
+    values = {"run": run, "is_declared": _is_declared(run), "components": COMPONENTS, "causes": CAUSES, "max_submissions": MAX_SUBMISSIONS,
               "max_findings": MAX_FINDINGS, "resubmission_cost": RESUBMISSION_COST, "max_notes": MAX_NOTES,
               "charts": range(len(slo.objectives()) + len(SIGNALS))}
     if run.exam_page:
@@ -79,6 +79,13 @@ def _exercise(run: Run) -> dict:
         return values | {"brief": brief, "time_limit": time_limit, "scenario": None}
     scenario = scenarios.load(run.scenario, run.seed)
     return values | {"brief": scenario.brief, "time_limit": scenario.time_limit, "scenario": scenario}
+
+
+def _is_declared(run: Run) -> bool:
+    try:
+        return actions.is_declared(now.settings(), run)
+    except LabError:  # the judge does not answer
+        return False
 
 
 def _live(run: Run) -> dict:
@@ -103,26 +110,25 @@ def _live(run: Run) -> dict:
 
 @blueprint.get("/charts")
 def chart_data() -> dict:
-    """Curves since shortly before the injection, with what happened."""
+    """Charts since shortly before the brief, with what the candidate did: the injection is not marked before the grade."""
     run = now.run()
-    if run is None or run.injected_at is None:
+    if run is None or run.begun_at is None:
         return {"charts": {}, "problem": "no run is on"}
     end = time.time()
     try:
-        measured = measure(now.prometheus(), run.injected_at, end)
+        measured = measure(now.prometheus(), run.begun_at, end)
     except LabError as error:
         return {"charts": {}, "problem": str(error)}
-    marks = [{"time": event.time, "name": event.kind} for event in run.events if event.kind in MARKED_EVENTS]
+    marks = [{"time": event.time, "name": event.kind} for event in run.events if event.kind in CANDIDATE_EVENTS]
     if measured.first_alert_at:
         marks.append({"time": measured.first_alert_at, "name": "first alert"})
-    return {"charts": {str(number): charts.of_curve(curve, run.injected_at - LEAD_SECONDS, end, marks)
+    return {"charts": {str(number): charts.of_curve(curve, run.begun_at - LEAD_SECONDS, end, marks)
                        for number, curve in enumerate(measured.curves)}}
 
 
 @blueprint.post("/detect")
 def detect() -> Response:
-    actions.detect(now.records())
-    return _back("the incident is declared")
+    return _back(actions.detect(now.settings(), now.records()))
 
 
 @blueprint.post("/hint")
@@ -163,7 +169,7 @@ def _notes() -> str:
 
 def _check_seen(kind: str) -> None:
     """Whether the page that was sent knew all there is of that kind: a second click, or another page, was faster."""
-    run = actions.injected(now.records())
+    run = actions.running(now.records())
     if request.form.get("seen") != str(len(run.all(kind))):
         raise LabError(f"there is one more {kind} than this page showed: look again, then decide")
 
@@ -171,7 +177,7 @@ def _check_seen(kind: str) -> None:
 @blueprint.post("/grade")
 def grade() -> Response:
     run = now.run()
-    if run is not None and run.state == "injected" and not run.engine_is_alive:
+    if run is not None and run.state == "running" and not run.engine_is_alive:
         _check_exam_is_not_taken_up(run)
         tasks.start_engine(now.settings(), "the grade", "grade")
     else:
@@ -182,7 +188,7 @@ def grade() -> Response:
 @blueprint.post("/resume")
 def resume() -> Response:
     """Take up the run whose engine is gone."""
-    run = actions.injected(now.records())
+    run = actions.running(now.records())
     _check_exam_is_not_taken_up(run)
     tasks.start_engine(now.settings(), f"scenario {run.scenario}", "scenario", str(run.scenario), "--seed", str(run.seed))
     return _back("the run is taken up again")

@@ -6,6 +6,8 @@ A LabError fails the activity, and `lab.engine.control` then interrupts the expe
 
 import json
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import StringIO
 
 from dotenv import dotenv_values
@@ -35,7 +37,21 @@ def sli(name: str) -> float | None:
     """Probe: the present value of one service level indicator."""
     settings = lab_settings.load()
     objective = next(objective for objective in slo.objectives() if objective.name == name)
-    return Prometheus(settings.prometheus_url).value(objective.query)
+    return Prometheus(settings.judge_url).value(objective.query)
+
+
+def await_fault() -> None:
+    """Action of an exam: show the brief, and wait for as long as its key has drawn."""
+    settings, records, run = _present()
+    watch.over(settings, stacks.current(settings), run)
+    run = _begin(records, run)
+    injected_at = run.begun_at + exams.held().exam.delay
+    with _shown(run) as show, interrupts.remembered() as check_interrupted:
+        while time.time() < injected_at:
+            check_interrupted()
+            run = _still_running(records, run)
+            _show(settings, show, run, 0.0)
+            time.sleep(TICK_SECONDS)
 
 
 def inject(index: int, fault: dict | None = None) -> None:
@@ -47,46 +63,71 @@ def inject(index: int, fault: dict | None = None) -> None:
     if fault is None:
         fault = exams.scenario_of(run).faults[index - 1].model_dump()
     watch.over(settings, stack, run)
-    _begin(records, run)
+    _note_injection(records, _begin(records, run))
     TypeAdapter(Fault).validate_python(fault).inject(settings, stack)
     records.add(run.id, "fault", index=index)
 
 
-def _begin(records: Records, run: Run) -> None:
-    """Time counts from now on, once: from the first fault, or where there is none from the brief."""
+def _begin(records: Records, run: Run) -> Run:
+    """The candidate's time begins, once."""
+    if run.begun_at is None:
+        records.add(run.id, "begun")
+        records.set_state(run.id, "running")
+    return records.get(run.id)
+
+
+def _note_injection(records: Records, run: Run) -> None:
+    """What is measured counts from now on, once: from the first fault, or where there is none from the brief."""
     if run.injected_at is None:
         records.add(run.id, "injected")
-        records.set_state(run.id, "injected")
 
 
 def exercise() -> None:
     """Action: wait until the run can be graded, and show meanwhile how things are."""
     settings, records, run = _present()
     scenario = exams.scenario_of(run)
-    prometheus = Prometheus(settings.prometheus_url)
-    held = exams.held()
     watching = watch.over(settings, stacks.current(settings), run)
-    _begin(records, run)
-    with view.current().exercise(scenario, run, held.exam.candidate if held else None) as show, \
-            interrupts.remembered() as check_interrupted:
+    _note_injection(records, _begin(records, run))
+    with _shown(run) as show, interrupts.remembered() as check_interrupted:
         while True:
             check_interrupted()
-            run = records.get(run.id)
-            if run.state != "injected":
-                raise LabError("the run was ended from another terminal")
+            run = _still_running(records, run)
             watching.look(run)
             try:
                 facts = measure(settings, scenario, run)
-                show(run, slo.read(prometheus), prometheus.firing_alerts(), facts.held_seconds(scenario))
-                if _is_over(scenario, run, facts):
-                    return
             except LabError as error:
                 show(run, [], [], 0.0, trouble=str(error))
+            else:
+                _show(settings, show, run, facts.held_seconds(scenario))
+                if _is_over(scenario, run, facts):
+                    return
             time.sleep(TICK_SECONDS)
 
 
+def _shown(run: Run) -> AbstractContextManager[Callable]:
+    held = exams.held()
+    return view.current().exercise(exams.scenario_of(run), run, held.exam.candidate if held else None)
+
+
+def _show(settings: LabSettings, show: Callable, run: Run, held_seconds: float) -> None:
+    """What the candidate sees: the lab's Prometheus, whatever was done to it."""
+    prometheus = Prometheus(settings.prometheus_url)
+    try:
+        show(run, slo.read(prometheus), prometheus.firing_alerts(), held_seconds)
+    except LabError as error:
+        show(run, [], [], held_seconds, trouble=str(error))
+
+
+def _still_running(records: Records, run: Run) -> Run:
+    """The run as it is now. Raises LabError when it was ended."""
+    run = records.get(run.id)
+    if run.state != "running":
+        raise LabError("the run was ended from another terminal")
+    return run
+
+
 def _is_over(scenario: scenarios.Scenario, run: Run, facts: grading_facts.Facts) -> bool:
-    if time.time() - run.injected_at > scenario.time_limit:
+    if time.time() - run.begun_at > scenario.time_limit:
         return True
     if facts.mitigated(scenario):
         return bool(run.first("submission") or run.first("grade-requested"))
@@ -101,13 +142,14 @@ def grade() -> dict:
     scenario = exams.scenario_of(run)
     facts = measure(settings, scenario, run)
     found = account(settings, scenario, run, settled=facts.mitigated(scenario))
-    grade = rubric.grade(scenario, run, facts, found)
     evidence = watch.over(settings, stacks.current(settings), run).conclude(run)
+    proven = [signal["text"] for signal in evidence["tampering"] if signal["voids"]]
+    grade = rubric.grade(scenario, run, facts, found, proven)
     records.add(run.id, "graded", score=grade.score)
     records.set_state(run.id, "graded")
     run = records.get(run.id)
     folder = reports.folder(settings, run)
-    measured = measurements.measure(Prometheus(settings.prometheus_url), run.injected_at, run.last("graded").time)
+    measured = measurements.measure(Prometheus(settings.judge_url), run.injected_at, run.last("graded").time)
     held = exams.held()
     content = report.content(scenario, run, grade, facts, found, measured, evidence, held.exam.about if held else None)
     shown = page.html(content)
@@ -125,17 +167,17 @@ def account(settings: LabSettings, scenario: scenarios.Scenario, run: Run, settl
     """What became of the run's messages; with `settled`, in-flight messages get time to arrive."""
     dropped = 0
     if scenario.truth.broker_drops_messages:
-        dropped = grading_facts.dropped_by_broker(Prometheus(settings.prometheus_url), run.injected_at, time.time())
+        dropped = grading_facts.dropped_by_broker(Prometheus(settings.judge_url), run.injected_at, time.time())
     count = ledger.settled if settled else ledger.account
     return count(settings, stacks.current(settings), run.injected_at, dropped=dropped)
 
 
 def measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:
-    """What Prometheus has measured of the run by now. Raises LabError when it does not answer."""
+    """What the judge has measured of the run by now. Raises LabError when it does not answer."""
     before = dotenv_values(stream=StringIO(run.settings_before))
     rate = float(before.get("LAB_TRAFFIC_RATE") or LabSettings.model_fields["lab_traffic_rate"].default)
     return grading_facts.measure(
-        Prometheus(settings.prometheus_url), scenario, run.injected_at, time.time(), rate)
+        Prometheus(settings.judge_url), scenario, run.injected_at, time.time(), rate, stacks.current(settings).ledger_dir)
 
 
 def reset() -> None:

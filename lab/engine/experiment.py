@@ -4,6 +4,7 @@ https://chaostoolkit.org/reference/api/experiment/
 """
 
 import random
+from collections.abc import Sequence
 
 from lab import slo
 from lab.engine.scenario import Scenario
@@ -28,10 +29,12 @@ def compile_experiment(scenario: Scenario, seed: int, candidate: str | None = No
 def compile_exam(scenario: Scenario) -> dict:
     """The same, but it tells nothing that the page does not: the engine's memory knows which faults these are."""
     return _experiment("Exam", scenario, ["sre-lab"], {"scenario": 0, "seed": 0},
-                       [{"index": index} for index in range(1, len(scenario.faults) + 1)])
+                       [{"index": index} for index in range(1, len(scenario.faults) + 1)],
+                       [_action("await-fault", "await_fault")])
 
 
-def _experiment(title: str, scenario: Scenario, tags: list[str], record: dict, injections: list[dict]) -> dict:
+def _experiment(title: str, scenario: Scenario, tags: list[str], record: dict, injections: list[dict],
+                before: Sequence[dict] = ()) -> dict:
     return {
         "version": "1.0.0",
         "title": title,
@@ -46,6 +49,7 @@ def _experiment(title: str, scenario: Scenario, tags: list[str], record: dict, i
             "probes": [_probe(objective) for objective in slo.objectives()],
         },
         "method": [
+            *before,
             *(_action(f"inject-{injection['index']}", "inject", **injection) for injection in injections),
             _action("exercise", "exercise"),
             _action("grade", "grade"),

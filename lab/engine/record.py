@@ -1,7 +1,7 @@
 """The record of runs, in SQLite in the run folder: it outlives an engine that was killed.
 
-States: checking, injected, graded, reset, aborted. A run is active until it is reset
-or aborted, and only one may be.
+States: checking, running (from the brief to the grade), graded, reset, aborted. A run is active until it is
+reset or aborted, and only one may be.
 """
 
 import json
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS runs (
   settings_before TEXT NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS only_one_active
-  ON runs ((1)) WHERE state IN ('checking', 'injected', 'graded');
+  ON runs ((1)) WHERE state IN ('checking', 'running', 'graded');
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES runs,
@@ -72,6 +72,12 @@ class Run:
 
     def last(self, kind: str) -> Event | None:
         return next(reversed(self.all(kind)), None)
+
+    @property
+    def begun_at(self) -> float | None:
+        """When the candidate got the brief; an exam's fault comes later."""
+        event = self.first("begun")
+        return event.time if event else None
 
     @property
     def injected_at(self) -> float | None:
@@ -172,7 +178,12 @@ class Records:
 
     def active(self) -> Run | None:
         """The run that is on, if there is one."""
-        return self._newest("state IN ('checking', 'injected', 'graded')")
+        return self._newest("state IN ('checking', 'running', 'graded')")
+
+    def has_injected(self) -> bool:
+        """Whether a fault was injected in any run."""
+        with self._database() as database:
+            return database.execute("SELECT 1 FROM events WHERE kind = 'injected' LIMIT 1").fetchone() is not None
 
     def latest(self) -> Run | None:
         return self._newest("1")

@@ -5,12 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lab.engine.record import Run
+from lab.grading.report import verdict_of
 from lab.settings import LabSettings
 
 
@@ -40,7 +41,7 @@ class Summary:
     seed: int
     candidate: Text | None
     score: int
-    passed: bool
+    verdict: Literal["pass", "fail", "void"]
     lines: dict[Text, int]
     time_to_detect: Seconds | None
     time_to_restore: Seconds | None
@@ -103,7 +104,7 @@ def _summary(path: Path) -> Summary:
         "folder": path.parent, "started_at": run["started_at"], "is_exam": exam is not None,
         "scenario": scenario["number"], "title": scenario["title"], "seed": run["seed"],
         "candidate": exam["candidate"] if exam else content.get("candidate"),
-        "score": grade["score"], "passed": grade["pass"],
+        "score": grade["score"], "verdict": verdict_of(grade),
         "lines": {line["title"]: line["points"] for line in grade["lines"]},
         "time_to_detect": incident.get("time_to_detect"), "time_to_restore": incident.get("time_to_restore"),
         "hints": sum(event["kind"] == "hint" for event in content["timeline"]),

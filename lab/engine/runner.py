@@ -24,6 +24,9 @@ from lab.settings import LabSettings
 
 # The slowest alert looks back two minutes.
 STEADY_DEADLINE_SECONDS = 240
+# After a disturbance: what is measured then has nothing of it, and this proves that it is over.
+CLEAN_SECONDS = 10
+TRAFFIC = "client:requests:rate30s"
 POLL_SECONDS = 1.0
 
 
@@ -39,7 +42,7 @@ def run(number: int, seed: int | None, candidate: str | None = None) -> Run:
     active = records.active()
     if active is not None:
         _check_resumable(active, scenario, candidate)
-        if active.state == "injected":
+        if active.state == "running":
             return resume(settings, records, active)
         drop(records)  # its engine died while it checked, or while it reset
     lab_settings.check_for_exercise()
@@ -62,7 +65,7 @@ def run_exam(exam: Exam, key: Key) -> Run:
     if active is not None:
         if active.sealed is None or active.engine_is_alive:
             raise _other_run(active)
-        if active.state == "injected":
+        if active.state == "running":
             exams.hold(exams.opened(active.sealed, key), active.sealed, key)
             return resume(settings, records, active)
         drop(records)
@@ -75,7 +78,7 @@ def run_exam(exam: Exam, key: Key) -> Run:
 
 def resume(settings: LabSettings, records: Records, run: Run) -> Run:
     """Take over a run whose engine is gone. Raises LabError when the lab is gone, too."""
-    if not stacks.current(settings).is_up() or run.injected_at is None:
+    if not stacks.current(settings).is_up() or run.begun_at is None:
         raise LabError(f"run {run.id} cannot be taken up again, the lab went down with it: `lab reset` ends it")
     scenario = exams.scenario_of(run)
     view.current().progress(f"taking up run {run.id}")
@@ -108,7 +111,7 @@ def restore_settings(settings: LabSettings) -> None:
 def _check_resumable(active: Run, scenario: scenarios.Scenario, candidate: str | None) -> None:
     if active.scenario != scenario.number or active.engine_is_alive:
         raise _other_run(active)
-    if active.state == "injected" and candidate not in (None, active.candidate):
+    if active.state == "running" and candidate not in (None, active.candidate):
         raise LabError(f"run {active.id} is on, and it is {active.candidate or 'nobody'}'s, not {candidate}'s: "
                        "take it up without another name, finish it (lab grade), or end it (lab reset)")
 
@@ -126,13 +129,18 @@ def _bring_up(settings: LabSettings, blind: bool = False) -> None:
 
 def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
     daemon.start(settings, view.current().progress)
+    progress = view.current().progress
     stack = stacks.current(settings)
-    if blind:
-        stack.hide_control()
+    # Restarting Toxiproxy cuts every connection, and a former run leaves alerts and spent error budgets: what the
+    # candidate sees, and what the judge measures, begins after that.
+    is_disturbed = stack.hide_control() if blind else stack.show_control()
+    stack.up(progress)
+    if is_disturbed or Records(settings.run_dir).has_injected():
+        progress("starting Prometheus and the judge without what they measured before")
+        stack.forget_metrics(progress)
+        _wait_for_steady_state(settings, CLEAN_SECONDS)
     else:
-        stack.show_control()
-    stack.up(view.current().progress)
-    _wait_for_steady_state(settings)
+        _wait_for_steady_state(settings)
 
 
 def _play(settings: LabSettings, records: Records, compiled: dict, strategy: Strategy) -> Run:
@@ -155,18 +163,24 @@ def _play(settings: LabSettings, records: Records, compiled: dict, strategy: Str
     return run
 
 
-def _wait_for_steady_state(settings: LabSettings) -> None:
-    prometheus = Prometheus(settings.prometheus_url)
+def _wait_for_steady_state(settings: LabSettings, clean_seconds: float = 0) -> None:
+    """Until every SLO has been met, and no alert has fired, for so many seconds in which clients sent requests."""
+    judge, prometheus = Prometheus(settings.judge_url), Prometheus(settings.prometheus_url)
     deadline = time.monotonic() + STEADY_DEADLINE_SECONDS
-    started = last_report = time.monotonic()
+    started = last_report = clean_since = time.monotonic()
     while True:
         # An alert that still fires from before would be the candidate's red herring.
-        unsteady = [f"{reading.slo.name} {reading.shown}" for reading in slo.read(prometheus) if not reading.holds]
+        unsteady = [f"{reading.slo.name} {reading.shown}"
+                    for source in (judge, prometheus) for reading in slo.read(source) if not reading.holds]
         unsteady += [alert["labels"]["alertname"] for alert in prometheus.firing_alerts()]
-        if not unsteady:
-            return
+        if clean_seconds and not judge.value(TRAFFIC):
+            unsteady.append("no requests measured yet")
         now = time.monotonic()
-        names = ", ".join(unsteady)
+        if unsteady:
+            clean_since = now
+        elif now - clean_since >= clean_seconds:
+            return
+        names = ", ".join(dict.fromkeys(unsteady)) or "SLOs met, to be confirmed"
         if now > deadline:
             raise LabError(f"the lab does not reach its steady state: {names}; see `lab status`, or `lab reset`")
         if now - last_report > 10:

@@ -31,6 +31,7 @@ class View:
     def __init__(self, console: Console):
         self._console = console
         self.reset_wanted = False  # the person chose it when interrupting
+        self._briefed: int | None = None  # the run whose brief was printed
 
     def progress(self, line: str) -> None:
         self._console.print(f"[dim]·[/dim] {escape(line)}")
@@ -41,9 +42,11 @@ class View:
 
         With a candidate it is an exam: only the page itself tells what it is about.
         """
-        heading = Text(f"Exam of {candidate}" if candidate else _heading(scenario, run))
-        self._console.print(Panel(Markdown(scenario.brief), title=heading))
-        self._console.print(_how_to(lab_settings.load().console_url, with_hints=candidate is None))
+        if self._briefed != run.id:
+            self._briefed = run.id
+            heading = Text(f"Exam of {candidate}" if candidate else _heading(scenario, run))
+            self._console.print(Panel(Markdown(scenario.brief), title=heading))
+            self._console.print(_how_to(lab_settings.load().console_url, with_hints=candidate is None))
         try:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False, transient=True) as live:
@@ -77,7 +80,7 @@ class View:
             last = time.monotonic()
             slos = ", ".join(f"{reading.slo.name} {reading.shown} {'ok' if reading.holds else 'BROKEN'}"
                              for reading in readings)
-            self._console.print(f"{_clock(time.time() - run.injected_at)}  {trouble or slos}"
+            self._console.print(f"{_clock(time.time() - run.begun_at)}  {trouble or slos}"
                                 f"  alerts: {_names(alerts)}", soft_wrap=True, markup=False)
 
         return show
@@ -106,8 +109,8 @@ again, or at once with [bold]lab grade[/bold].
 
 def _panel(scenario: Scenario, par: str, run: Run, readings: list[Reading], alerts: list[dict],
            held: float, trouble: str | None = None) -> Panel:
-    left = max(0.0, run.injected_at + scenario.time_limit - time.time())
-    parts = [f"{_clock(time.time() - run.injected_at)} since the start, {_clock(left)} left{par}",
+    left = max(0.0, run.begun_at + scenario.time_limit - time.time())
+    parts = [f"{_clock(time.time() - run.begun_at)} since the start, {_clock(left)} left{par}",
              slo_table(readings), f"alerts: {_names(alerts)}", _progress_of(run, scenario, held)]
     if trouble:
         parts.append(Text(trouble, style="red"))

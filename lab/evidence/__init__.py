@@ -1,4 +1,5 @@
-"""Whether what a grade rests on was touched: ledgers, metrics, record, sources and clock, watched by the engine.
+"""Whether what a grade rests on was changed: ledgers, judge, record, sources and clock, watched by the engine.
 
-What is found changes no points; the report tells it, and people judge.
+Each finding is a tampering signal. One that proves a change by which the grade could have been bought voids the run;
+the others leave the judgement to people.
 """

@@ -5,6 +5,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from lab.evidence.signal import Signal
 from lab.settings import ROOT
 
 WATCHED = ("lab", "scenarios", "prometheus", "services", "rabbitmq", "locustfile.py")
@@ -40,13 +41,13 @@ def commit(root: Path = ROOT) -> str | None:
     return None
 
 
-def irregularities(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """One line for each watched folder in which a file was changed, added or removed."""
+def signals(before: dict[str, str], after: dict[str, str]) -> list[Signal]:
+    """One for each watched folder in which a file was changed, added or removed."""
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    lines = []
+    found = []
     for top in WATCHED:
         inside = [name for name in changed if Path(name).parts[0] == top]
         if inside:
             more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
-            lines.append(f"files changed during the run: {', '.join(inside[:NAMED])}{more}")
-    return lines
+            found.append(Signal(f"files changed during the run: {', '.join(inside[:NAMED])}{more}"))
+    return found

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.evidence.signal import Signal
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -37,10 +39,10 @@ class LedgerWatch:
                     size += len(chunk)
             seen.digests.setdefault(size, seen.running.hexdigest())
 
-    def irregularities(self, folder: Path) -> list[str]:
-        """What no longer stands in the ledgers as it was seen there."""
+    def signals(self, folder: Path) -> list[Signal]:
+        """One for each ledger that does not begin with what was seen in it."""
         found = (_change(folder / name, seen) for name, seen in self._seen.items())
-        return [change for change in found if change]
+        return [Signal(change) for change in found if change]
 
     def digests(self) -> dict[str, dict]:
         """Of every ledger, its size in bytes and its SHA-256 at the first look and at the last one."""

@@ -1,45 +1,32 @@
-"""What Prometheus has loaded and scrapes, and whether it measured all the time."""
+"""What the judge has loaded, and whether it measured all the time."""
 
 import hashlib
 import json
 import time
 
+from lab.evidence.signal import Signal
 from lab.grading.facts import STEP_SECONDS, holes
 from lab.prometheus import Prometheus
 
-BEGAN = 'process_start_time_seconds{job="prometheus"}'
-# Consumers come and go; every other target stays where it is.
-MOVING_JOB = "consumer"
+# The moments of its scrapes: a value itself seems to last for minutes after the last one.
+SCRAPES = 'timestamp(up{job="traffic"})'
 
 
-def loaded(prometheus: Prometheus) -> dict[str, str]:
-    """Digests of its configuration, of its rules, and of where it scrapes each job. Raises LabError.
-
-    A job is left out while it has no target, as right after a start of Prometheus.
-    """
+def loaded(judge: Prometheus) -> dict[str, str]:
+    """Digests of its configuration and of its rules, and when it was started. Raises LabError."""
     rules = [[group["name"], [[rule.get(key) for key in ("name", "query", "duration", "labels")]
-                              for rule in group["rules"]]] for group in prometheus.rules()]
-    targets: dict[str, list[str]] = {}
-    for target in prometheus.targets():
-        targets.setdefault(target["scrapePool"], []).append(target["scrapeUrl"])
-    return {"configuration": _digest(prometheus.configuration()), "rules": _digest(rules)} | {
-        f"targets of {job}": _digest(sorted(urls)) for job, urls in targets.items() if job != MOVING_JOB}
+                              for rule in group["rules"]]] for group in judge.rules()]
+    return {"configuration": _digest(judge.configuration()), "rules": _digest(rules), "start": judge.started_at()}
 
 
-def irregularities(prometheus: Prometheus, start: float, end: float) -> list[str]:
-    """Restarts of Prometheus and holes in its measurements between two moments (Unix time). Raises LabError."""
-    restarts = max(0, len(_values(prometheus, BEGAN, start, end)) - 1)
-    found = [f"Prometheus was started again ({restarts} times)"] if restarts else []
-    # The moments of the scrapes: a value itself seems to last for minutes after the last one.
-    scrapes = _values(prometheus, f"timestamp({BEGAN})", start, end)
-    found += [f"Prometheus measured nothing from {_clock(earlier)} to {_clock(later)}"
-              for earlier, later in holes([moment for moment in scrapes if moment > start], start, end)]
-    return found
+def signals(judge: Prometheus, start: float, end: float) -> list[Signal]:
+    """Holes in its measurements between two moments (Unix time). They are no proof: the grade counts them as a breach.
 
-
-def _values(prometheus: Prometheus, query: str, start: float, end: float) -> list[float]:
-    return sorted({value for series in prometheus.range(query, start, end, STEP_SECONDS)
-                   for _time, value in series.points})
+    Raises LabError.
+    """
+    moments = sorted({value for series in judge.range(SCRAPES, start, end, STEP_SECONDS) for _time, value in series.points})
+    return [Signal(f"the judge measured nothing from {_clock(earlier)} to {_clock(later)}", voids=False)
+            for earlier, later in holes([moment for moment in moments if moment > start], start, end)]
 
 
 def _digest(content: object) -> str:

@@ -3,6 +3,7 @@
 import time
 
 from lab.engine.record import Event, Run
+from lab.evidence.signal import Signal
 
 # Between the moment that an event names and its being in the record; a busy database makes a writer wait.
 SLACK_SECONDS = 12.0
@@ -30,8 +31,8 @@ class RecordWatch:
                 self._note(_misdated(event, now))
         self._events, self._looked_at = run.events, now
 
-    def irregularities(self) -> list[str]:
-        return list(self._found)
+    def signals(self) -> list[Signal]:
+        return [Signal(line) for line in self._found]
 
     def _note(self, line: str) -> None:
         self._found.setdefault(line)

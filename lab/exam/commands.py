@@ -13,6 +13,7 @@ from lab.errors import LabError
 from lab.exam import exam as exams
 from lab.exam import memory, signature
 from lab.exam.key import Key, PublicKey
+from lab.grading import report
 
 DEFAULT_KEY = lab_settings.ROOT / ".lab" / "interviewer.key"
 EXIT_NO_PASS = EXIT_NOT_AS_SIGNED = 3
@@ -75,9 +76,9 @@ def verify(file, key_file, public) -> None:
         sys.exit(EXIT_NOT_AS_SIGNED)
     about, grade = content["exam"], content["grade"]
     click.echo(click.style("VALID", fg="green")
-               + f": {about['candidate']}, seed {about['seed']}, {grade['score']} of 100")
-    for line in content["evidence"]["irregularities"]:
-        click.echo(click.style("irregularity: ", fg="yellow") + line)
+               + f": {about['candidate']}, seed {about['seed']}, {grade['score']} of 100, {report.verdict_of(grade)}")
+    for line in report.tampering(content):
+        click.echo(click.style("tampering signal: ", fg="yellow") + line)
 
 
 def _usable_key(path: Path) -> Key:

@@ -13,10 +13,15 @@ from lab.errors import LabError
 from lab.exam.key import Key
 
 PARAMETER_SEEDS = 1_000_000
+# From the brief to the fault, in seconds: nobody knows when it comes.
+SHORTEST_DELAY, LONGEST_DELAY = 10, 60
 
 
 class Exam(BaseModel):
-    """`seed` and `tier` are what it was drawn from, `scenario_number` and `scenario_seed` what came of it."""
+    """`seed` and `tier` are what it was drawn from, the last three what came of it.
+
+    `delay` is how long after the brief the fault is injected, in seconds.
+    """
 
     candidate: str
     minutes: int
@@ -24,6 +29,7 @@ class Exam(BaseModel):
     tier: int | None
     scenario_number: int
     scenario_seed: int
+    delay: int
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -51,7 +57,8 @@ def draw(key: Key, candidate: str, minutes: int, seed: int | None, tier: int | N
     if seed is None:
         seed = secrets.randbelow(2**32)
     parameters, choice = divmod(key.number_for(f"seed {seed}, tier {tier}"), len(numbers))
-    return Exam(candidate=candidate, minutes=minutes, seed=seed, tier=tier,
+    delay = SHORTEST_DELAY + key.number_for(f"delay of seed {seed}, tier {tier}") % (LONGEST_DELAY - SHORTEST_DELAY + 1)
+    return Exam(candidate=candidate, minutes=minutes, seed=seed, tier=tier, delay=delay,
                 scenario_number=numbers[choice], scenario_seed=parameters % PARAMETER_SEEDS)
 
 

@@ -1,15 +1,21 @@
-"""What Prometheus measured of a run: when the system broke, when it was whole again."""
+"""What the judge measured of a run: when the system broke, when it was restored."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 from lab import slo
 from lab.engine.scenario import Scenario, StateCheck
+from lab.grading import throughput
 from lab.prometheus import Prometheus
 
 STEP_SECONDS = 2.0
 # A scrape that comes late makes a hole of this length, which is no breach.
 LONGEST_HOLE_SECONDS = 10.0
+# The steady traffic, as the clients and as the consumers count it.
+USUAL = (("clients send as before", "client:requests:rate30s"),
+         ("consumers process as before", "sum(rate(messages_consumed_total[30s]))"))
 # Without a dead-letter exchange, what is too much or too old is gone.
 DROPPED = ('{__name__=~"rabbitmq_global_messages_dead_lettered_(maxlen|expired)_total",'
            'dead_letter_strategy="disabled"}')
@@ -27,8 +33,11 @@ class Breach:
 
 @dataclass(frozen=True)
 class StateResult:
+    """One condition of a mitigation: its value now, and whether it was ever violated since the injection."""
+
     check: StateCheck
     value: float | None
+    was_violated: bool = False
 
     @property
     def holds(self) -> bool:
@@ -37,16 +46,31 @@ class StateResult:
 
 @dataclass(frozen=True)
 class Facts:
-    """Measured between injection and `at`; times are Unix time in seconds."""
+    """Measured between injection and `at`; times are Unix time in seconds.
+
+    `first_alert_at` is when the first alert became pending or fired.
+    """
 
     injected_at: float
     at: float
     breaches: tuple[Breach, ...]
     states: tuple[StateResult, ...]
+    first_alert_at: float | None = None
 
     @property
     def impact_at(self) -> float | None:
         return min((breach.first_at for breach in self.breaches), default=None)
+
+    @property
+    def symptom_at(self) -> float | None:
+        """The first moment at which anybody could notice: an SLO is breached, or an alert is pending or fires."""
+        return min((at for at in (self.impact_at, self.first_alert_at) if at is not None), default=None)
+
+    def had_effect(self, scenario: Scenario) -> bool:
+        """Whether the fault broke what it ought to break, or has not had the time for that."""
+        if scenario.impact_within is None or self.at - self.injected_at < scenario.impact_within:
+            return True
+        return bool(self.breaches) or any(state.was_violated for state in self.states)
 
     @property
     def last_breach_at(self) -> float | None:
@@ -80,17 +104,51 @@ class Facts:
 
 
 def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: float,
-            traffic_rate: float) -> Facts:
-    """Ask Prometheus; `traffic_rate` is the clients' usual rate, in requests per second.
+            traffic_rate: float, ledgers: Callable[[], Path]) -> Facts:
+    """Ask the judge, and the ledgers where the SLOs have been met for long enough.
 
-    Raises LabError when Prometheus does not answer.
+    `traffic_rate` is the clients' usual rate, in requests per second; `ledgers` gives the ledgers' folder.
+    Raises LabError when the judge does not answer.
     """
-    # Objectives that hold because nobody asks for anything prove nothing.
-    traffic = StateCheck(title="the clients send as before", query="client:requests:rate30s",
-                         comparison=">=", value=traffic_rate / 2)
     breaches = (_breach(prometheus, objective, injected_at, at) for objective in slo.objectives())
-    states = (StateResult(check, prometheus.value(check.query)) for check in [traffic, *scenario.truth.mitigated_when])
-    return Facts(injected_at, at, tuple(breach for breach in breaches if breach), tuple(states))
+    # SLOs that are met because nobody sends anything, or nothing is processed, prove nothing.
+    usual = [StateCheck(title=title, query=query, comparison=">=", value=traffic_rate / 2) for title, query in USUAL]
+    facts = Facts(
+        injected_at, at, tuple(breach for breach in breaches if breach),
+        (*(StateResult(check, prometheus.value(check.query)) for check in usual),
+         *(_state(prometheus, check, injected_at, at) for check in scenario.truth.mitigated_when)),
+        _first_alert_at(prometheus, injected_at, at))
+    if not facts.mitigated(scenario):
+        return facts
+    return replace(facts, states=(*facts.states, *_throughput(ledgers(), at - scenario.hold, at, traffic_rate)))
+
+
+def first_symptom(prometheus: Prometheus, start: float, end: float) -> float | None:
+    """See `Facts.symptom_at`: the first one between two moments (Unix time in seconds). Raises LabError."""
+    breaches = (_breach(prometheus, objective, start, end) for objective in slo.objectives())
+    moments = [_first_alert_at(prometheus, start, end), *(breach.first_at for breach in breaches if breach)]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _state(prometheus: Prometheus, check: StateCheck, start: float, end: float) -> StateResult:
+    holds = slo.COMPARISONS[check.comparison]
+    measured = prometheus.series(check.query, start, end, STEP_SECONDS)
+    return StateResult(check, prometheus.value(check.query), any(not holds(value, check.value) for _time, value in measured))
+
+
+def _throughput(folder: Path, start: float, end: float, traffic_rate: float) -> list[StateResult]:
+    """Whether the ledgers grew at about the usual rate between two moments (Unix time in seconds)."""
+    return [StateResult(StateCheck(title=f"messages are {event} as before", query=f"ledger: {event} per second",
+                                   comparison=">=", value=traffic_rate / 2),
+                        throughput.rate(folder, event, start, end))
+            for event in throughput.EVENTS]
+
+
+def _first_alert_at(prometheus: Prometheus, start: float, end: float) -> float | None:
+    """When the first alert that was not there at the injection became pending or fired."""
+    found = prometheus.range("ALERTS", start - STEP_SECONDS, end, STEP_SECONDS)
+    firsts = (series.points[0][0] for series in found)
+    return min((first for first in firsts if first >= start), default=None)
 
 
 def dropped_by_broker(prometheus: Prometheus, start: float, end: float) -> int:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from lab.grading import plot
 from lab.grading.measurements import Alert, Curve
-from lab.grading.report import duration, named
+from lab.grading.report import duration, named, tampering, verdict_of
 
 # What a page cannot hold: control characters, and halves of a pair, as a terminal in another encoding makes them.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -44,7 +44,9 @@ def html(content: dict) -> str:
     picture = plot.svg(
         [Curve(**curve) for curve in content["curves"]], [Alert(**alert) for alert in content["alerts"]],
         [plot.Mark(moment.time, moment.label) for moment in moments if moment.label], injected_at, end)
-    text = environment.get_template("report.html.j2").render(content, moments=moments, picture=picture, end=end)
+    text = environment.get_template("report.html.j2").render(
+        content, moments=moments, picture=picture, end=end, tampering=tampering(content),
+        verdict=verdict_of(content["grade"]))
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -56,8 +58,10 @@ def _moments(content: dict) -> Iterator[Moment]:
         if kind in numbers:
             numbers[kind] += 1
         match kind:
+            case "begun":
+                yield Moment(event["time"], "the candidate got the brief")
             case "injected":
-                yield Moment(event["time"], "time counts from here: the injection", label="injected")
+                yield Moment(event["time"], "the fault was injected: all times count from here", label="injected")
             case "detection":
                 yield Moment(event["time"], "the incident was declared", label="declared")
             case "hint":

@@ -16,8 +16,10 @@ from lab.grading.measurements import Measurements
 from lab.grading.rubric import PASS, Grade
 from lab.grading.solution import solution
 
+VERDICTS = {"pass": "green", "fail": "red", "void": "yellow"}  # and their colours
 # Shown in the plots, and in Grafana: the injection, what the candidate did, and the end.
-MARKED_EVENTS = ("injected", "detection", "hint", "submission", "graded")
+CANDIDATE_EVENTS = ("detection", "hint", "submission")
+MARKED_EVENTS = ("injected", *CANDIDATE_EVENTS, "graded")
 # Told elsewhere in a report, or sealed.
 _UNTOLD_EVENTS = {"fault", "exam", "candidate"}
 
@@ -59,7 +61,7 @@ def content(scenario: Scenario, run: Run, grade: Grade, facts: Facts, account: A
 def terminal(content: dict) -> RenderableType:
     """The grade line by line, for a rich console."""
     grade, incident, truth = content["grade"], content["incident"], content["truth"]
-    verdict = ("pass", "green") if grade["pass"] else ("no pass", "red")
+    verdict = verdict_of(grade)
     table = Table(box=None, show_lines=False, pad_edge=False)
     for column, justify in (("", "left"), ("points", "right"), ("evidence", "left")):
         table.add_column(column, justify=justify, overflow="fold")
@@ -67,15 +69,26 @@ def terminal(content: dict) -> RenderableType:
         out_of = f" of {line['out_of']}" if line["out_of"] else ""
         table.add_row(line["title"], f"{line['points']}{out_of}", Text(line["evidence"]))
     return Group(
-        Text.assemble("\n", (f"{grade['score']} of 100", "bold"), ": ", verdict, f" (a pass is {content['pass_mark']})"),
+        Text.assemble("\n", (f"{grade['score']} of 100", "bold"), ": ", (verdict, VERDICTS[verdict]), f" (a pass is {content['pass_mark']})"),
         table,
         f"MTTD {duration(incident['time_to_detect'])}, MTTR {duration(incident['time_to_restore'])}: "
         "from the first broken objective to its declaration, and until all hold again",
-        *(Text.assemble(("irregularity: ", "yellow"), line) for line in content["evidence"]["irregularities"]),
+        *(Text.assemble(("tampering signal: ", "yellow"), line) for line in tampering(content)),
         *(Text.assemble((f"hint {number} (-{hint['cost']}): ", "yellow"), hint["text"])
           for number, hint in enumerate(content["hints"], 1)),
         Text.assemble("It was: ", (named(truth["findings"]), "bold"), f". {truth['explanation']}"),
         Text("\n  ".join(["again:", *content["reproduce"]])))
+
+
+def verdict_of(grade: dict) -> str:
+    """pass, fail or void; reports of older versions do not know void."""
+    return grade.get("verdict") or ("pass" if grade["pass"] else "fail")
+
+
+def tampering(content: dict) -> list[str]:
+    """The tampering signals of a report; those that void the run say so."""
+    return [signal["text"] + (" (voids the run)" if signal["voids"] else "")
+            for signal in content["evidence"].get("tampering", [])]
 
 
 def named(findings: list[dict]) -> str:

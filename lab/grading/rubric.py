@@ -1,6 +1,7 @@
 """The rubric: 100 points, a pass is 70; each line names the evidence it rests on."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from lab.engine.record import Event, Run
@@ -12,6 +13,8 @@ PASS = 70
 DETECTION, LOCALIZATION, ROOT_CAUSE, MITIGATION, INTEGRITY, SPEED = 10, 20, 20, 30, 10, 10
 RESUBMISSION_COST = 5
 MAX_SUBMISSIONS = 3
+# Of the points for detection, for each declaration before there was anything to notice.
+FALSE_ALARM_COST = 3
 # Where the fault breaks nothing: who breaks an objective for longer than this loses half of the mitigation.
 HARM_SECONDS = 10
 MAX_FINDINGS = 2  # no scenario has more faults
@@ -29,11 +32,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Grade:
-    """The whole grade; times to detect and to restore are in seconds from the injection."""
+    """The whole grade; times to detect and to restore are in seconds from the injection.
+
+    `void` says why the run does not count; empty where it does.
+    """
 
     lines: tuple[Line, ...]
     time_to_detect: float | None
     time_to_restore: float | None
+    void: tuple[str, ...] = ()
 
     @property
     def score(self) -> int:
@@ -41,16 +48,24 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        return self.score >= PASS
+        return self.score >= PASS and not self.void
+
+    @property
+    def verdict(self) -> str:
+        """pass, fail or void."""
+        return "void" if self.void else "pass" if self.passed else "fail"
 
     def as_dict(self) -> dict:
-        return {"score": self.score, "pass": self.passed, **asdict(self)}
+        return {"score": self.score, "pass": self.passed, "verdict": self.verdict, **asdict(self)}
 
 
-def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade:
-    """Pure: the same run, facts and account always give the same grade."""
+def grade(scenario: Scenario, run: Run, facts: Facts, account: Account, tampering: Sequence[str] = ()) -> Grade:
+    """Pure: the same arguments always give the same grade.
+
+    `tampering` is what proves that the grade could have been bought.
+    """
     submission = run.last("submission")
-    detected = run.first("detection") or run.first("submission")
+    detected = _first_after(_noticeable_from(scenario, facts), run)
     # Where nothing broke, to leave the system alone is the right thing only for who knows that.
     mitigated = facts.mitigated(scenario) and (scenario.impact_within is not None or submission is not None)
     restored_at = facts.steady_since(scenario) if mitigated else None
@@ -59,7 +74,7 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade
     localization, root_cause = _localization(scenario, submission), _root_cause(scenario, submission)
     is_right = (localization.points, root_cause.points) == (LOCALIZATION, ROOT_CAUSE)
     lines = [
-        _detection(scenario, facts, detected),
+        _detection(scenario, facts, run, detected),
         localization,
         root_cause,
         _mitigation(scenario, facts, mitigated),
@@ -71,22 +86,52 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account) -> Grade
     over = sum(line.points for line in lines) - (PASS - 1)
     if over > 0 and not is_right:
         lines.append(Line("Not the answer", -over, 0,
-                          f"who does not name just what was wrong does not pass: {PASS - 1} points at most"))
+                          "answers that do not match the injected faults exactly are capped at "
+                          f"{PASS - 1} points"))
+    void = tuple(_void(scenario, facts, tampering))
+    if void:
+        lines.append(Line("Void", -max(0, sum(line.points for line in lines)), 0, "; ".join(void)))
     return Grade(
         tuple(lines),
         detected.time - facts.injected_at if detected else None,
-        restored_at - facts.injected_at if restored_at is not None else None)
+        restored_at - facts.injected_at if restored_at is not None else None, void)
 
 
-def _detection(scenario: Scenario, facts: Facts, detected: Event | None) -> Line:
+def _void(scenario: Scenario, facts: Facts, tampering: Sequence[str]) -> list[str]:
+    """Why the run does not count."""
+    found = [f"tampering: {line}" for line in tampering]
+    if not facts.had_effect(scenario):
+        found.append(f"the fault had no effect within {scenario.impact_within} s: no SLO was breached, so nothing was "
+                     "mitigated; start the scenario again")
+    return found
+
+
+def _noticeable_from(scenario: Scenario, facts: Facts) -> float | None:
+    """The first moment at which a declaration is not a false alarm; None where there never was anything to notice."""
+    if facts.symptom_at is None and scenario.impact_within is None:
+        return facts.injected_at
+    return facts.symptom_at
+
+
+def _first_after(moment: float | None, run: Run) -> Event | None:
+    """The first declaration from that moment on; an answer declares the incident, too."""
+    declared = sorted([*run.all("detection"), *run.all("submission")], key=lambda event: event.time)
+    return next((event for event in declared if moment is not None and event.time >= moment), None)
+
+
+def _detection(scenario: Scenario, facts: Facts, run: Run, detected: Event | None) -> Line:
+    symptom_at = _noticeable_from(scenario, facts)
+    early = [event for event in run.all("detection") if symptom_at is None or event.time < symptom_at]
+    alarms = [f"false alarm {_clock(event.time)}, before any SLO was breached or alert was pending" for event in early]
     if detected is None:
-        return Line("Detection", 0, DETECTION, "nothing was declared: neither `lab detect` nor `lab submit`")
-    symptom_at = facts.impact_at or facts.injected_at
-    delay = max(0.0, detected.time - symptom_at)
+        return Line("Detection", 0, DETECTION, "; ".join(
+            [*alarms, "no declaration of the incident: neither `lab detect` nor `lab submit`"]))
+    delay = detected.time - symptom_at
     points = _faded(DETECTION, delay, full_until=scenario.detect_within, none_after=3 * scenario.detect_within)
-    return Line("Detection", points, DETECTION,
-                f"declared {_clock(detected.time)}, {delay:.0f} s after the first symptom at "
-                f"{_clock(symptom_at)}; full points within {scenario.detect_within} s")
+    return Line("Detection", max(0, points - FALSE_ALARM_COST * len(early)), DETECTION, "; ".join([
+        *(f"{alarm} (-{FALSE_ALARM_COST})" for alarm in alarms),
+        f"declared {_clock(detected.time)}, {delay:.0f} s after the first symptom at {_clock(symptom_at)}",
+        f"full points within {scenario.detect_within} s"]))
 
 
 def _localization(scenario: Scenario, submission: Event | None) -> Line:

@@ -8,6 +8,8 @@ from typing import Protocol
 from lab.errors import LabError
 
 MAX_CONSUMERS = 10
+# The Prometheus that grades are measured by. It has the rules and targets of the lab's, but nobody may change it.
+JUDGE = "judge"
 
 Progress = Callable[[str], None]
 
@@ -28,6 +30,12 @@ def check_consumers(count: int) -> None:
     """Raises LabError for a number of consumers that no form of the stack runs."""
     if not 0 <= count <= MAX_CONSUMERS:
         raise LabError(f"{count} consumers: the lab runs 0 to {MAX_CONSUMERS}")
+
+
+def check_open(service: str) -> None:
+    """Raises LabError for the service that no command may act on."""
+    if service == JUDGE:
+        raise LabError("the judge measures the grade, so no command stops, changes or enters it")
 
 
 def no_end_in(service: str, argv: list[str], timeout: float) -> LabError:
@@ -61,10 +69,20 @@ class Stack(Protocol):
     def toxiproxy_address(self) -> tuple[str, int]:
         """Host and port at which this process reaches Toxiproxy's control API."""
 
-    def hide_control(self) -> None:
-        """Take that API away from its known address, until `show_control`; a running Toxiproxy is restarted."""
+    def hide_control(self) -> bool:
+        """Move that API away from its known address, until `show_control`.
 
-    def show_control(self) -> None: ...
+        Returns whether a running Toxiproxy was restarted, which cuts every connection.
+        """
+
+    def show_control(self) -> bool:
+        """Move it back; see `hide_control`."""
+
+    def forget_metrics(self, progress: Progress) -> None:
+        """Restart Prometheus, the judge and Alertmanager without what they remember: samples, alerts, silences."""
+
+    def impostors(self) -> list[str]:
+        """What answers, or could answer, in the place of a service that is measured; one line each."""
 
     def links(self) -> list[dict]:
         """Toxiproxy's proxies as they ought to be: every AMQP connection of the services crosses one of them."""

@@ -87,7 +87,7 @@ class TestWhileARunIsOn:
         engine.send_signal(signal.SIGINT)
         output, _ = engine.communicate(timeout=60)
         assert "the run goes on" in output
-        assert records(lab).active().state == "injected"
+        assert records(lab).active().state == "running"
         assert "engine is gone" in lab.command("status").stdout
 
     def test_nobody_takes_up_anothers_run(self, exercised):
@@ -99,7 +99,7 @@ class TestWhileARunIsOn:
         engine = start(lab)
         engine.kill()
         engine.wait()
-        assert records(lab).active().state == "injected"
+        assert records(lab).active().state == "running"
         assert len(records(lab).active().all("fault")) == 1  # not injected twice
 
     def test_grade_ends_a_run_whose_engine_is_gone(self, exercised):
@@ -176,7 +176,7 @@ def test_clean_in_the_middle_of_a_run_takes_back_what_the_candidate_set(tmp_path
     with private_lab(tmp_path) as lab:
         before = lab.env_file.read_text(encoding="utf-8")
         run = records(lab).begin(1, 1, before)
-        records(lab).set_state(run.id, "injected")
+        records(lab).set_state(run.id, "running")
         lab.command("set", "CONSUMER_LINK=standby")
         assert lab.env_file.read_text(encoding="utf-8") != before
         lab.command("clean")

@@ -65,7 +65,7 @@ def injected(records: Records, number: int = 2, sealed: bool = False) -> int:
     if sealed:
         records.add(run.id, "exam", sealed="opaque", brief="The shop is slow.", time_limit=600)
     records.add(run.id, "injected")
-    records.set_state(run.id, "injected")
+    records.set_state(run.id, "running")
     return run.id
 
 

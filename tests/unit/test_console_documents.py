@@ -141,7 +141,7 @@ def test_anchors_and_sections_are_githubs():
 
 def test_a_walkthrough_waits_for_the_end_of_its_run(client, records):
     run = records.begin(9, 0, "")
-    for state in ("checking", "injected"):
+    for state in ("checking", "running"):
         records.set_state(run.id, state)
         page = get(client, "/walkthroughs/9", 403)
         assert "After the run" in page and "black-hole" not in page

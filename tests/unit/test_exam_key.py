@@ -34,7 +34,7 @@ def drawn(key: Key) -> list[tuple[int, int]]:
 
 
 def run_of(sealed: str) -> Run:
-    return Run(1, 0, 0, "injected", 990.0, None, None, "", (Event(990.0, "exam", {"sealed": sealed}),))
+    return Run(1, 0, 0, "running", 990.0, None, None, "", (Event(990.0, "exam", {"sealed": sealed}),))
 
 
 # -- the draw -------------------------------------------------------------------------------------

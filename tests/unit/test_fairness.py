@@ -26,7 +26,7 @@ def moment(at: float, broken_until: float, states_hold: bool = True, detected: b
                    for check in SCENARIO.truth.mitigated_when)
     events = (Event(INJECTED + 40, "detection", {}),) if detected else ()
     return Moment(
-        run=Run(1, SCENARIO.number, 3, "injected", INJECTED, None, None, "", events),
+        run=Run(1, SCENARIO.number, 3, "running", INJECTED, None, None, "", events),
         facts=Facts(INJECTED, INJECTED + at, (breach,), states),
         account=Account(acknowledged=9, processed=9, duplicated=0, dead_lettered=0, in_flight=0, lost=0, discarded=0))
 

@@ -48,7 +48,7 @@ def test_a_run_begins_with_what_it_is_given(records):
     assert records.active() == records.latest() == records.get(run.id) == run
 
 
-@pytest.mark.parametrize("state", ["checking", "injected", "graded"])
+@pytest.mark.parametrize("state", ["checking", "running", "graded"])
 def test_a_second_run_is_refused_while_one_is_on(records, state):
     first = records.begin(1, 7, "")
     records.set_state(first.id, state)

@@ -64,7 +64,7 @@ INTACT = an_account()
 
 
 def graded(*events: Event, facts: Facts = RESTORED, account: Account = INTACT, scenario: Scenario = SCENARIO) -> Grade:
-    run = Run(1, 1, 7, "injected", INJECTED, None, None, "", events)
+    run = Run(1, 1, 7, "running", INJECTED, None, None, "", events)
     return grade(scenario, run, facts, account)
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import IO
 
@@ -113,6 +113,22 @@ def remove_all(project: str) -> list[str]:
             run(*remove, *ids)
             gone.append(f"{len(ids)} {kind}{'s' * (len(ids) > 1)}")
     return gone
+
+
+def remove_volumes(project: str, names: Iterable[str]) -> None:
+    """Remove the volumes that docker-compose.yml calls so; no container may use them."""
+    found = [id for name in names for id in run(
+        "volume", "ls", "--quiet", *_labelled(project, "volume"),
+        "--filter", f"label=com.docker.compose.volume={name}").split()]
+    if found:
+        run("volume", "rm", *found)
+
+
+def in_network(project: str) -> list[tuple[str, str]]:
+    """Id and name of every container in the project's network, whoever started it."""
+    networks = run("network", "ls", "--quiet", *_labelled(project, "network")).split()
+    inspected = json.loads(run("network", "inspect", *networks)) if networks else []
+    return [(id, about["Name"]) for network in inspected for id, about in (network["Containers"] or {}).items()]
 
 
 def _labelled(project: str, kind: str) -> list[str]:

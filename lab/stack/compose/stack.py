@@ -13,16 +13,18 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, health, ports
-from lab.stack.base import Progress, Status, check_consumers, no_end_in
+from lab.stack.base import JUDGE, Progress, Status, check_consumers, check_open, no_end_in
 from lab.stack.compose import docker
 from lab.stack.compose.container import Container
 from lab.stack.compose.tunnel import Tunnel
 
 # In the order of docker-compose.yml; the last two are there only while a fault runs them.
-SERVICES = ["rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana", "producer", "consumer", "consumer-port",
+SERVICES = ["rabbitmq", "toxiproxy", "prometheus", JUDGE, "alertmanager", "grafana", "producer", "consumer", "consumer-port",
             "traffic", "locust", "legacy-importer", "partner"]
 FAULTS = ["legacy-importer", "partner"]
 WITH_LEDGER = {"traffic", "consumer", "locust", "partner"}
+# And the volume in which each remembers; the judge has none.
+WITH_HISTORY = {"prometheus": "prometheus-data", JUDGE: None, "alertmanager": "alertmanager-data"}
 TOXIPROXY_PORT = 8474  # in its container
 UP_ATTEMPTS = 3
 
@@ -71,11 +73,27 @@ class ComposeStack:
     def toxiproxy_address(self) -> tuple[str, int]:
         return self._tunnel.address
 
-    def hide_control(self) -> None:
+    def hide_control(self) -> bool:
         """Nothing to do: the containers' control API is published nowhere."""
+        return False
 
-    def show_control(self) -> None:
+    def show_control(self) -> bool:
         """See `hide_control`."""
+        return False
+
+    def forget_metrics(self, progress: Progress) -> None:
+        self._need_up()
+        found = [one for one in self._all() if one.service in WITH_HISTORY]
+        self._wake(found)
+        self._on_each(found, "rm", "--force")
+        docker.remove_volumes(self._project, filter(None, WITH_HISTORY.values()))
+        self._up_services(*WITH_HISTORY)
+        self._wait_healthy(list(WITH_HISTORY), self._deadline(), progress)
+
+    def impostors(self) -> list[str]:
+        ours = {one.id for one in self._all()}
+        return [f"the container {name} is in the lab's network, and not one of the lab's"
+                for id, name in docker.in_network(self._project) if id not in ours]
 
     def links(self) -> list[dict]:
         return json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))
@@ -148,6 +166,7 @@ class ComposeStack:
         self._start("locust")
 
     def run_in(self, service: str, argv: list[str], timeout: float | None = None) -> int:
+        check_open(service)
         [container, *_] = self._resolve(service)
         terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
         command = ["docker", "exec", "--interactive", *terminal, container.id, *argv]
@@ -190,6 +209,7 @@ class ComposeStack:
 
     def _start(self, service: str) -> None:
         """With the settings of now: containers whose settings have changed are made anew."""
+        check_open(service)
         self._need_up()
         kind = service if service in SERVICES else "consumer"
         found = [one for one in self._containers(kind) if service in {one.name, kind}]
@@ -233,7 +253,8 @@ class ComposeStack:
         return [one for one in self._all() if one.service == service]
 
     def _resolve(self, service: str) -> list[Container]:
-        """Its containers. Raises LabError where it has none."""
+        """Its containers. Raises LabError where it has none, or where no command may act on it."""
+        check_open(service)
         self._need_up()
         found = [one for one in self._all() if service in {one.name, one.service}]
         if found:
@@ -261,7 +282,7 @@ class ComposeStack:
             problem = health.wait(lambda name=name: self._problem(name), deadline,
                                   lambda seconds, problem, name=name: progress(f"{name}: {problem} ({seconds:.0f} s)"))
             if problem:
-                raise LabError(self._report(self._resolve(name)[0]))
+                raise LabError(self._report(next(one for one in self._all() if one.name == name)))
             progress(f"{name} is healthy")
 
     def _problem(self, name: str) -> str | None:
@@ -290,6 +311,7 @@ class ComposeStack:
             ("producer", "PRODUCER_PORT", settings.producer_port),
             ("consumer-port", "CONSUMER_PORT", settings.consumer_port),
             ("prometheus", "PROMETHEUS_PORT", settings.prometheus_port),
+            (JUDGE, "JUDGE_PORT", settings.judge_port),
             ("alertmanager", "ALERTMANAGER_PORT", settings.alertmanager_port),
             ("grafana", "GRAFANA_PORT", settings.grafana_port),
             ("locust", "LOCUST_PORT", settings.locust_port),

@@ -13,9 +13,9 @@ from dotenv import dotenv_values
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings, env_file
-from lab.stack.base import MAX_CONSUMERS
+from lab.stack.base import JUDGE, MAX_CONSUMERS
 from lab.stack.native import control_address
-from lab.stack.native.scraping import target_file, write_configuration, write_targets
+from lab.stack.native.scraping import PROMETHEUS, target_file, write_configuration, write_targets
 
 TOOLS = ROOT / ".lab" / "tools"
 TRAFFIC_USERS = 10
@@ -74,6 +74,7 @@ def programs(settings: LabSettings) -> dict[str, Program]:
         }, f"http://{control_address.host(settings)}:{settings.toxiproxy_port}/version"),
         Program("prometheus", _prometheus, {"PROMETHEUS_PORT": settings.prometheus_port},
                 f"{settings.prometheus_url}/-/ready"),
+        Program(JUDGE, _judge, {"JUDGE_PORT": settings.judge_port}, f"{settings.judge_url}/-/ready"),
         Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
                 f"http://127.0.0.1:{settings.alertmanager_port}/-/ready"),
         Program("grafana", _grafana, {"GRAFANA_PORT": settings.grafana_port},
@@ -209,16 +210,24 @@ def _toxiproxy(settings: LabSettings) -> Command:
 
 
 def _prometheus(settings: LabSettings) -> Command:
-    folder = settings.run_dir / "prometheus"
+    return Command([*_scraper(settings, PROMETHEUS, settings.prometheus_port), "--web.enable-lifecycle"])
+
+
+def _judge(settings: LabSettings) -> Command:
+    return Command(_scraper(settings, JUDGE, settings.judge_port))
+
+
+def _scraper(settings: LabSettings, name: str, port: int) -> list[str]:
+    """The command line of one Prometheus; its configuration is written afresh."""
+    folder = settings.run_dir / name
     write_configuration(folder)
     unknown = not (folder / target_file("consumer")).exists()
     write_targets(settings, consumer_ports(settings, consumer_names(settings.lab_consumers)) if unknown else None)
-    return Command([
+    return [
         _which("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={settings.run_dir / 'prometheus-data'}",
-        f"--web.listen-address=127.0.0.1:{settings.prometheus_port}",
-        "--web.enable-lifecycle",
-    ])
+        f"--storage.tsdb.path={settings.run_dir / f'{name}-data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
 
 
 def _grafana(settings: LabSettings) -> Command:

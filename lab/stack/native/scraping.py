@@ -7,21 +7,31 @@ from pathlib import Path
 import yaml
 
 from lab.settings import ROOT, LabSettings
+from lab.stack.base import JUDGE
 from lab.stack.native import control_address
 
 # How a job of prometheus.yml says where its targets are; here, files say it instead.
 _DISCOVERIES = ("static_configs", "dns_sd_configs")
 
 
+# Its folder in the run folder; the judge's has the judge's name.
+PROMETHEUS = "prometheus"
+
+
 def write_configuration(folder: Path) -> None:
-    """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files."""
+    """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files.
+
+    The judge has the same rules and targets, and sends no alerts.
+    """
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
     shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
     path = folder / "prometheus.yml"
     configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
     for job in configuration["scrape_configs"]:
         _read_from_file(job, target_file(job["job_name"]))
-    for alertmanager in configuration["alerting"]["alertmanagers"]:
+    if folder.name == JUDGE:
+        del configuration["alerting"]
+    for alertmanager in configuration.get("alerting", {}).get("alertmanagers", []):
         _read_from_file(alertmanager, target_file("alertmanager"))
     path.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
 
@@ -32,11 +42,15 @@ def target_file(job: str) -> str:
 
 
 def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> None:
-    """Tell Prometheus where everything is; it notices changed files by itself.
+    """Write where everything is for Prometheus and the judge, which notice changed files by themselves.
 
-    `consumers` is their ports by name; None leaves what was said of them before.
+    `consumers` is their ports by name; None keeps the consumers that were written before.
     """
-    folder = settings.run_dir / "prometheus" / "targets"
+    for name in (PROMETHEUS, JUDGE):
+        _write_targets(settings, settings.run_dir / name / "targets", consumers)
+
+
+def _write_targets(settings: LabSettings, folder: Path, consumers: dict[str, int] | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ports = {
         "producer": settings.producer_port,

@@ -15,7 +15,7 @@ import psutil
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, marked, ports
-from lab.stack.base import Progress, Status, check_consumers, no_end_in
+from lab.stack.base import JUDGE, Progress, Status, check_consumers, check_open, no_end_in
 from lab.stack.logs import log_file, tail
 from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
@@ -36,11 +36,15 @@ from lab.stack.native.scraping import write_targets
 from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
-INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", "alertmanager", "grafana"]
+INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", JUDGE, "alertmanager", "grafana"]
 # RabbitMQ passes its folder to a shell without quotes; supervisord's configuration gives `;` and `%` a meaning.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/ .,_+=@-]+")
 # The broker's tools find it through epmd.
 NEEDED_BY = {"rabbitmq": ["epmd"]}
+# Each keeps what it remembers in a folder of its own.
+WITH_HISTORY = ["prometheus", JUDGE, "alertmanager"]
+# What the grade is measured at.
+MEASURED = ["producer", *consumer_names(), "traffic"]
 STATE_DEADLINE_SECONDS = 60
 STOPPED_STATES = {"STOPPED", "EXITED", "FATAL"}
 
@@ -99,13 +103,29 @@ class NativeStack:
     def toxiproxy_address(self) -> tuple[str, int]:
         return control_address.host(self._settings), self._settings.toxiproxy_port
 
-    def hide_control(self) -> None:
+    def hide_control(self) -> bool:
         control_address.hide(self._settings)
-        self._move_toxiproxy()
+        return self._move_toxiproxy()
 
-    def show_control(self) -> None:
-        if control_address.show(self._settings):
-            self._move_toxiproxy()
+    def show_control(self) -> bool:
+        return control_address.show(self._settings) and self._move_toxiproxy()
+
+    def forget_metrics(self, progress: Progress) -> None:
+        self._need_up()
+        self._stop_together(WITH_HISTORY)
+        for name in WITH_HISTORY:
+            shutil.rmtree(self._settings.run_dir / f"{name}-data", ignore_errors=True)
+        self._start_and_wait(WITH_HISTORY, time.monotonic() + self._settings.lab_up_deadline, progress)
+
+    def impostors(self) -> list[str]:
+        if not self._supervisor.is_running():
+            return []
+        # supervisord makes each program the leader of a process group.
+        groups = {info["name"]: info["pid"] for info in self._rpc("getAllProcessInfo")}
+        listeners = _listeners()
+        return [f"port {port}, at which {name} is measured, belongs to another process"
+                for name in MEASURED for port in self._programs[name].ports.values()
+                if any(not _is_in_group(pid, groups[name]) for pid in listeners.get(port, ()))]
 
     def links(self) -> list[dict]:
         return links(self._settings)
@@ -186,6 +206,7 @@ class NativeStack:
                    os.environ | command.environment | {marked.MARK: str(settings.run_dir)})
 
     def run_in(self, service: str, argv: list[str], timeout: float | None = None) -> int:
+        check_open(service)
         self._resolve(service, running_only=False)
         environment = dict(os.environ)
         if service == "rabbitmq":
@@ -232,11 +253,13 @@ class NativeStack:
         self._start_and_wait(["producer", *consumers], deadline, progress)
         self._start_and_wait(["traffic"], deadline, progress)
 
-    def _move_toxiproxy(self) -> None:
-        """Let it listen where it is to listen now."""
+    def _move_toxiproxy(self) -> bool:
+        """Let it listen at its present address; returns whether it was running."""
         self._programs = programs(self._settings)
-        if self._supervisor.is_running() and self._state("toxiproxy") in RUNNING_STATES:
+        is_running = self._supervisor.is_running() and self._state("toxiproxy") in RUNNING_STATES
+        if is_running:
             self.restart("toxiproxy")
+        return is_running
 
     def _rpc(self, method: str, *arguments):
         try:
@@ -252,6 +275,7 @@ class NativeStack:
 
     def _resolve(self, service: str, running_only: bool = True) -> list[str]:
         if running_only:
+            check_open(service)
             self._need_up()
         if service == "consumer":
             names = self._running_consumers() if self._supervisor.is_running() else []
@@ -384,6 +408,26 @@ class NativeStack:
             raise LabError(f"RabbitMQ {'.'.join(map(str, version))} is too old: the lab needs "
                            f"{'.'.join(map(str, OLDEST_BROKER))} or newer "
                            "(at-least-once dead-lettering of quorum queues)")
+
+
+def _listeners() -> dict[int, set[int | None]]:
+    """For each TCP port, the ids of the processes that listen there; None for a process of another user."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS
+        return {}
+    found: dict[int, set[int | None]] = {}
+    for one in connections:
+        if one.status == psutil.CONN_LISTEN:
+            found.setdefault(one.laddr.port, set()).add(one.pid)
+    return found
+
+
+def _is_in_group(pid: int | None, group: int) -> bool:
+    try:
+        return pid is not None and os.getpgid(pid) == group
+    except ProcessLookupError:  # it has just ended
+        return True
 
 
 def _is_frozen(pid: int) -> bool:
