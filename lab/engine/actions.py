@@ -19,7 +19,7 @@ from lab.settings import LabSettings
 Finding = dict[str, str]  # component and cause
 
 
-def injected(records: Records) -> Run:
+def running(records: Records) -> Run:
     """The active run, from its brief to its grade."""
     run = records.active()
     if run is None or run.state != "running":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -13,9 +14,9 @@ import requests
 
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
-from lab.evidence.metrics import BEGAN
 from lab.exam.exam import draw
 from lab.exam.key import Key
+from lab.prometheus import Prometheus
 from lab.stack import marked
 from tests.conftest import Lab, private_lab, wait_until
 
@@ -48,8 +49,15 @@ def report_of(lab: Lab) -> Path:
     return max(lab.settings.reports_dir.glob("*-exam/grade.json"))
 
 
-def irregularities(lab: Lab) -> list[str]:
-    return json.loads(report_of(lab).read_text(encoding="utf-8"))["evidence"]["irregularities"]
+def tampering(lab: Lab) -> list[dict]:
+    return json.loads(report_of(lab).read_text(encoding="utf-8"))["evidence"]["tampering"]
+
+
+def judge_process(lab: Lab) -> psutil.Process:
+    """The process that listens at the judge's port."""
+    [pid] = {one.pid for one in psutil.net_connections("tcp")
+             if one.status == psutil.CONN_LISTEN and one.laddr.port == lab.settings.judge_port}
+    return psutil.Process(pid)
 
 
 def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
@@ -73,7 +81,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
         requests.get(f"{lab.settings.toxiproxy_url}/version", timeout=30)
     lab.command("restart", "toxiproxy")
     assert "does not answer" not in lab.command("status").stdout
-    assert "run 1 of an exam: injected" in lab.command("status").stdout
+    assert "run 1 of an exam: running" in lab.command("status").stdout
     assert "no hints in an exam" in lab.command("hint", check=False).stderr
     assert "an exam is on" in lab.command("scenario", str(SCENARIO), check=False).stderr
     wait_until(lambda: "broken" in lab.command("status", check=False).stdout, what="the symptom")
@@ -86,7 +94,7 @@ def test_an_exam_gives_nothing_away_and_its_report_is_signed(examined):
     before_the_grade = output.partition(" of 100")[0]
     assert "cannot place orders" in before_the_grade and CANDIDATE in before_the_grade
     assert not [secret for secret in [*secrets, f"cenario {SCENARIO}", " par "] if secret in before_the_grade]
-    assert irregularities(lab) == []
+    assert tampering(lab) == []
 
     content = json.loads(report_of(lab).read_text(encoding="utf-8"))
     assert content["exam"]["candidate"] == CANDIDATE
@@ -120,19 +128,20 @@ def test_what_was_touched_is_told_and_only_the_key_takes_up_an_exam(examined):
     acknowledged.write_text(acknowledged.read_text(encoding="utf-8").replace("acknowledged", "acknowledgeb", 1), encoding="utf-8")
     with closing(sqlite3.connect(lab.settings.run_dir / "lab.sqlite")) as database, database:
         database.execute("UPDATE events SET time = time + 60 WHERE kind = 'injected'")
-    began = lab.prometheus.value(BEGAN)
-    lab.command("restart", "prometheus")
-    (lab.settings.run_dir / "prometheus" / "targets" / "traffic.yml").write_text("[{targets: ['127.0.0.1:1']}]", encoding="utf-8")
-    wait_until(lambda: "http://127.0.0.1:1/metrics" in {target["scrapeUrl"] for target in lab.prometheus.targets()},
-               what="the changed target")
-    wait_until(lambda: lab.prometheus.value(BEGAN) != began, what="a scrape of the new Prometheus")
+    assert "no command" in lab.command("restart", "judge", check=False).stderr
+    (lab.settings.run_dir / "judge" / "rules" / "causes.yml").unlink()
+    judge_process(lab).send_signal(signal.SIGHUP)
+    judge = Prometheus(lab.settings.judge_url)
+    wait_until(lambda: not any(group["file"].endswith("causes.yml") for group in judge.rules()), what="the changed rules")
     lab.command("grade", check=False)
     output, _ = engine.communicate(timeout=180)
 
-    told = "\n".join(irregularities(lab))
-    for expected in ("nobody watched for the first", "acknowledged-traffic.jsonl was edited",
-                     "events of this run were edited", "Prometheus was started again (1 times)",
-                     "targets of traffic changed"):
-        assert expected in told
-    assert "irregularity: " in output
-    assert "irregularity: " in lab.command("exam", "verify", str(report_of(lab)), "--key", str(key_file)).stdout
+    voids = {signal["text"]: signal["voids"] for signal in tampering(lab)}
+    for expected, is_proof in (("were not watched: the engine was started again", False),
+                               ("acknowledged-traffic.jsonl was edited", True),
+                               ("events of this run were edited", True), ("judge's rules changed", True)):
+        [found] = [text for text in voids if expected in text]
+        assert voids[found] == is_proof
+    assert json.loads(report_of(lab).read_text(encoding="utf-8"))["grade"]["verdict"] == "void"
+    assert "tampering signal: " in output
+    assert "tampering signal: " in lab.command("exam", "verify", str(report_of(lab)), "--key", str(key_file)).stdout

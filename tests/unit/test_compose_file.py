@@ -62,7 +62,8 @@ def test_no_service_has_a_proxy(service):
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_images_are_built_from_pinned_ones_and_run_as_nobody_special(dockerfile):
-    images = re.findall(r"^FROM (\S+)", DOCKERFILES[dockerfile], re.MULTILINE)
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILES[dockerfile], re.MULTILINE))
+    images = set(re.findall(r"^FROM (\S+)", DOCKERFILES[dockerfile], re.MULTILINE)) - stages
     assert images and all(re.search(r":v?\d+\.\d+", image) for image in images)
     assert re.findall(r"^USER (\S+)", DOCKERFILES[dockerfile], re.MULTILINE)[-1] not in {"root", "0"}
 

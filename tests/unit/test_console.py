@@ -13,6 +13,7 @@ from lab.console import tasks
 from lab.console.app import NAVIGATION, create_app
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
+from lab.grading import facts
 from tests.conftest import private_settings
 
 ADDRESS = "http://localhost:8080"
@@ -64,6 +65,7 @@ def injected(records: Records, number: int = 2, sealed: bool = False) -> int:
     run = records.begin(0 if sealed else number, 0, "")
     if sealed:
         records.add(run.id, "exam", sealed="opaque", brief="The shop is slow.", time_limit=600)
+    records.add(run.id, "begun")
     records.add(run.id, "injected")
     records.set_state(run.id, "running")
     return run.id
@@ -92,7 +94,7 @@ def test_loopback_is_let_in(client, address):
 def test_only_the_consoles_own_pages_may_change_anything(client, records, path, origin):
     injected(records)
     assert post(client, path, origin).status_code == 403
-    assert kinds(records) == ["injected"]
+    assert kinds(records) == ["begun", "injected"]
 
 
 @pytest.mark.parametrize("path", ["/", "/run", "/reports", "/interviewer", "/scenarios/1", "/nothing"])
@@ -164,7 +166,8 @@ def get_after(client: FlaskClient, answer: TestResponse) -> str:
     return get(client, answer.headers["Location"]).text
 
 
-def test_what_a_candidate_does_is_in_the_record(client, records):
+def test_what_a_candidate_does_is_in_the_record(client, records, monkeypatch):
+    monkeypatch.setattr(facts, "first_symptom", lambda *_: 0.0)
     injected(records)
     get_after(client, post(client, "/run/detect"))
     page = get_after(client, post(client, "/run/hint", data={"seen": "0"}))
@@ -174,7 +177,7 @@ def test_what_a_candidate_does_is_in_the_record(client, records):
     assert "latency at broker" in page
     assert records.latest().last("submission").data == {
         "findings": [{"component": "broker", "cause": "latency"}], "notes": "<b>notes</b>\nmore"}
-    assert kinds(records) == ["injected", "detection", "hint", "submission"]
+    assert kinds(records) == ["begun", "injected", "detection", "hint", "submission"]
 
 
 def test_a_second_click_does_nothing(client, records):
@@ -183,7 +186,7 @@ def test_a_second_click_does_nothing(client, records):
                        ("/run/submit", {"seen": "0", "component": "broker", "cause": "latency"})):
         post(client, path, data=data)
         post(client, path, data=data)
-    assert kinds(records) == ["injected", "hint", "submission"]
+    assert kinds(records) == ["begun", "injected", "hint", "submission"]
 
 
 def test_an_answer_that_is_refused_keeps_what_was_typed(client, records):
@@ -192,7 +195,7 @@ def test_an_answer_that_is_refused_keeps_what_was_typed(client, records):
     assert answer.status_code == 400
     assert "needs both" in answer.text and "long thoughts" in answer.text
     assert '<option value="broker" selected>' in answer.text
-    assert kinds(records) == ["injected"]
+    assert kinds(records) == ["begun", "injected"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -213,7 +216,7 @@ def test_hostile_forms_are_refused_and_nothing_is_done(client, records, started,
     assert answer.status_code == 400
     assert "<script>alert" not in answer.text
     assert not started
-    assert kinds(records) == ["injected"]
+    assert kinds(records) == ["begun", "injected"]
 
 
 @pytest.mark.parametrize("name", ["Zoë O'Neil", "<script>alert(1)</script>", "--help", "; rm -rf /"])

@@ -216,6 +216,7 @@ def test_a_run_gives_its_start_and_only_when_it_is_over_its_marks(get, tmp_path)
     records = Records(tmp_path)
     run = records.begin(1, 1, "")
     assert "since the run" not in get("/lab-run").text
+    records.add(run.id, "begun")
     records.add(run.id, "injected")
     records.set_state(run.id, "running")
     assert "since the run" in get("/lab-run", range="run").text

@@ -1,4 +1,4 @@
-"""The watch over the evidence: what was touched is told, and what is usual is not."""
+"""The watch over the evidence: tampering is reported, and what is usual is not."""
 
 import subprocess
 from dataclasses import replace
@@ -9,6 +9,7 @@ from lab.engine.record import Event, Records
 from lab.evidence import files, metrics
 from lab.evidence.ledgers import LedgerWatch
 from lab.evidence.record import RecordWatch
+from lab.evidence.signal import Signal
 from lab.prometheus import Series
 
 # -- ledgers --------------------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def watched(ledger) -> LedgerWatch:
 
 def test_a_ledger_that_grows_is_usual(ledger):
     watch = watched(ledger)
-    assert watch.irregularities(ledger.parent) == []
+    assert watch.signals(ledger.parent) == []
     digests = watch.digests()[ledger.name]
     assert (digests["first"]["bytes"], digests["last"]["bytes"]) == (8, 14)
 
@@ -49,14 +50,14 @@ def test_a_ledger_that_grows_is_usual(ledger):
 def test_a_ledger_that_was_touched_is_told(ledger, change, told):
     watch = watched(ledger)
     change(ledger)
-    assert watch.irregularities(ledger.parent) == [f"the ledger {ledger.name} {told}"]
+    assert watch.signals(ledger.parent) == [Signal(f"the ledger {ledger.name} {told}")]
 
 
 def test_an_edit_shows_though_the_watch_looked_again_after_it(ledger):
     watch = watched(ledger)
     ledger.write_text("ONE\ntwo\nthree\nfour\n", encoding="utf-8")
     watch.look(ledger.parent)
-    assert watch.irregularities(ledger.parent)
+    assert watch.signals(ledger.parent)
 
 
 # -- the record -----------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ def test_events_that_are_entered_as_they_happen_are_usual(run):
     records.set_state(first.id, "graded")
     watch.look(records.get(first.id))
     watch.look(records.get(first.id))
-    assert watch.irregularities() == []
+    assert watch.signals() == []
 
 
 @pytest.mark.parametrize(("change", "told"), [
@@ -94,8 +95,8 @@ def test_a_record_that_was_edited_is_told_once(run, change, told):
     watch = RecordWatch(first)
     watch.look(change(first))
     watch.look(change(first))
-    [line] = watch.irregularities()
-    assert told in line
+    [signal] = watch.signals()
+    assert told in signal.text and signal.voids
 
 
 # -- sources --------------------------------------------------------------------------------------
@@ -106,15 +107,15 @@ def test_files_that_changed_are_named_folder_by_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name, encoding="utf-8")
     before = files.digests(tmp_path)
-    assert files.irregularities(before, files.digests(tmp_path)) == []
+    assert files.signals(before, files.digests(tmp_path)) == []
     (tmp_path / "lab" / "one.py").write_text("other", encoding="utf-8")
     (tmp_path / "locustfile.py").unlink()
     for name in "abcd":
         (tmp_path / "scenarios" / name).unlink()
-    assert files.irregularities(before, files.digests(tmp_path)) == [
-        "files changed during the run: lab/one.py",
-        "files changed during the run: scenarios/a, scenarios/b, scenarios/c and 1 more",
-        "files changed during the run: locustfile.py"]
+    assert files.signals(before, files.digests(tmp_path)) == [
+        Signal("files changed during the run: lab/one.py"),
+        Signal("files changed during the run: scenarios/a, scenarios/b, scenarios/c and 1 more"),
+        Signal("files changed during the run: locustfile.py")]
 
 
 def git(folder, *words: str) -> str:
@@ -154,28 +155,23 @@ def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
     assert files.commit(tmp_path) is None
 
 
-# -- Prometheus -----------------------------------------------------------------------------------
+# -- the judge ------------------------------------------------------------------------------------
 
 
 class Measured:
-    """Stands for Prometheus: when it scraped itself, and since when it ran then."""
+    """Stands for the judge: when it scraped."""
 
-    def __init__(self, *scrapes: tuple[float, float]):
+    def __init__(self, *scrapes: float):
         self._scrapes = scrapes
 
-    def range(self, query: str, _start: float, _end: float, _step: float) -> list[Series]:
-        column = 0 if query.startswith("timestamp") else 1
-        return [Series({}, [(scrape[0], scrape[column]) for scrape in self._scrapes])]
+    def range(self, _query: str, _start: float, _end: float, _step: float) -> list[Series]:
+        return [Series({}, [(moment, moment) for moment in self._scrapes])]
 
 
-def test_a_prometheus_that_measures_all_the_time_is_usual():
-    steady = Measured(*((moment, 500.0) for moment in range(1000, 1100, 2)))
-    assert metrics.irregularities(steady, 1000, 1100) == []
+def test_a_judge_that_measures_all_the_time_is_usual():
+    assert metrics.signals(Measured(*range(1000, 1100, 2)), 1000, 1100) == []
 
 
-def test_a_restart_and_a_hole_are_told():
-    restarted = Measured(*((moment, 500.0 if moment < 1030 else 1055.0)
-                           for moment in range(1000, 1100, 2) if not 1030 < moment < 1060))
-    restart, hole = metrics.irregularities(restarted, 1000, 1100)
-    assert restart == "Prometheus was started again (1 times)"
-    assert hole.startswith("Prometheus measured nothing from")
+def test_a_hole_in_the_measurements_is_reported_and_proves_nothing():
+    [hole] = metrics.signals(Measured(*(moment for moment in range(1000, 1100, 2) if not 1030 < moment < 1060)), 1000, 1100)
+    assert hole.text.startswith("the judge measured nothing from") and not hole.voids

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from lab.settings import LabSettings
-from lab.stack.native.scraping import write_configuration, write_targets
+from lab.stack.base import JUDGE
+from lab.stack.native.scraping import judged_consumers, write_configuration, write_targets
 from prometheus import generate
 from lab.fairness import alerts as proof
 
@@ -126,8 +127,9 @@ def test_promtool_accepts_the_configuration():
 
 
 def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
-    write_configuration(tmp_path / "prometheus")
-    write_targets(LabSettings(_env_file=None, lab_run_dir=tmp_path), {"consumer-1": 8000})
+    settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
+    write_configuration(settings, tmp_path / "prometheus")
+    write_targets(settings, {"consumer-1": 8000})
     assert "WARNING" not in run("promtool", "check", "config", tmp_path / "prometheus" / "prometheus.yml")
     made = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     jobs = {job["job_name"]: job for job in made["scrape_configs"]}
@@ -135,6 +137,20 @@ def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
     for job in [*jobs.values(), *made["alerting"]["alertmanagers"]]:
         assert not {"static_configs", "dns_sd_configs"} & set(job)
         assert (tmp_path / "prometheus" / job["file_sd_configs"][0]["files"][0]).exists()
+
+
+def test_the_judge_has_the_same_jobs_and_its_configuration_names_what_stays(tmp_path):
+    settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
+    write_configuration(settings, tmp_path / JUDGE)
+    write_targets(settings, {"consumer-1": 8000})
+    assert "WARNING" not in run("promtool", "check", "config", tmp_path / JUDGE / "prometheus.yml")
+    made = yaml.safe_load((tmp_path / JUDGE / "prometheus.yml").read_text(encoding="utf-8"))
+    assert "alerting" not in made
+    by_file = {job["job_name"] for job in made["scrape_configs"] if "file_sd_configs" in job}
+    assert by_file == {"consumer", "toxiproxy"}
+    [traffic] = [job for job in made["scrape_configs"] if job["job_name"] == "traffic"]
+    assert traffic["static_configs"] == [{"targets": ["127.0.0.1:9646"]}]
+    assert judged_consumers(settings) == {"127.0.0.1:8000"}
 
 
 @pytest.mark.parametrize("file", [*RULE_FILES, generate.FILES["production"]], ids=lambda file: f"{file.parent.name}-{file.stem}")

@@ -35,7 +35,7 @@ def content(*events: Event, notes: str = "it is slow", candidate: str | None = N
         Event(1040.0, "submission", {"findings": [{"component": "broker", "cause": "latency"}], "notes": notes}),
         Event(1060.0, "graded", {"score": 35}))
     run = Run(1, 1, 7, "graded", 990.0, None, None, "", all_events)
-    evidence = {"irregularities": ["the ledger <x> was edited"], "sources": {"commit": f"{COMMIT}-dirty"}}
+    evidence = {"tampering": [{"text": "the ledger <x> was edited", "voids": True}], "sources": {"commit": f"{COMMIT}-dirty"}}
     grade = Grade((Line("Detection", 10, 10, "seen; and declared"), Line("Hint 1", -5, 0, "taken [red]")), 35.0, 50.0)
     breach = Breach(slo.objectives()[0], 1020.0, 1048.0, 0.5)
     made = report.content(scenarios.load(1), run, grade, Facts(1000.0, 1060.0, (breach,), ()), ACCOUNT, measured,
@@ -170,9 +170,9 @@ def test_markdown_brings_neither_html_nor_pictures():
     assert "<code>yes</code>" in text
 
 
-def test_irregularities_are_shown_on_the_page_and_in_the_terminal():
-    assert "<li>the ledger &lt;x&gt; was edited</li>" in page.html(content())
-    assert "irregularity: the ledger <x> was edited" in shown(content())
+def test_tampering_signals_are_shown_on_the_page_and_in_the_terminal():
+    assert "<li>the ledger &lt;x&gt; was edited (voids the run)</li>" in page.html(content())
+    assert "tampering signal: the ledger <x> was edited (voids the run)" in shown(content())
 
 
 def test_what_it_shows_is_complete():

@@ -51,7 +51,7 @@ def test_the_newest_is_first(tmp_path):
     put(tmp_path, "b", started_at=2e9, candidate=None, hints=2)
     new, old = reports.summaries(tmp_path)
     assert (new.folder, new.candidate, new.hints, new.lines["Hint 2"]) == (tmp_path / "b", None, 2, -5)
-    assert (old.candidate, old.score, old.passed, old.time_to_detect, old.time_to_restore) == ("Ada", 50, False, 11, None)
+    assert (old.candidate, old.score, old.verdict, old.time_to_detect, old.time_to_restore) == ("Ada", 50, "fail", 11, None)
 
 
 def test_without_a_folder_there_are_none(tmp_path, shown):
@@ -116,7 +116,7 @@ def test_candidates_are_compared_on_the_same_scenario_and_seed_only(tmp_path, sh
     assert (seven, [one.candidate for one in first]) == ((2, 7), ["Bob", "Ada"])  # the best first
     assert (eight, [one.candidate for one in second]) == ((2, 8), ["Eve"])
     together, apart = shown("--compare").split("seed 8")
-    for row in (r"Bob +Ada", r"Localization +20 +20", r"Hint 1 +-5", r"total +80 +50", r"pass +no pass", r"MTTD +11 s +11 s",
+    for row in (r"Bob +Ada", r"Localization +20 +20", r"Hint 1 +-5", r"total +80 +50", r"pass +fail", r"MTTD +11 s +11 s",
                 r"MTTR +— +—", r"hints +1 +0"):
         assert re.search(row, together), row
     assert "Eve" in apart and "Eve" not in together
@@ -127,7 +127,7 @@ def test_a_usual_terminal_is_wide_enough_for_the_list(tmp_path):
     console = Console(width=80, record=True)
     console.print(reports_view.table(reports.summaries(tmp_path)))
     _head, line = console.export_text().splitlines()
-    assert all(part in line for part in ("999999", "Ada Lovelace", "no pass", "00:11"))
+    assert all(part in line for part in ("999999", "Ada Lovelace", "fail", "00:11"))
 
 
 def test_more_candidates_than_fit_get_further_tables(tmp_path):

@@ -2,7 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from lab.grading.answers import CAUSES, COMPONENTS
 from lab.grading.facts import Breach, Facts, StateResult
 from lab.grading.ledger import Account
 from lab.grading.rubric import PASS, Grade, grade
+from lab.prometheus import Series
 
 INJECTED = 1_700_000_000.0
 TRUTH = {"component": "broker", "cause": "process-down"}
@@ -60,12 +64,14 @@ def an_account(**counts) -> Account:
 
 
 SCENARIO = a_scenario()
+QUIET = SCENARIO.model_copy(update={"impact_within": None})
 INTACT = an_account()
 
 
-def graded(*events: Event, facts: Facts = RESTORED, account: Account = INTACT, scenario: Scenario = SCENARIO) -> Grade:
+def graded(*events: Event, facts: Facts = RESTORED, account: Account = INTACT, scenario: Scenario = SCENARIO,
+           tampering: Sequence[str] = ()) -> Grade:
     run = Run(1, 1, 7, "running", INJECTED, None, None, "", events)
-    return grade(scenario, run, facts, account)
+    return grade(scenario, run, facts, account, tampering)
 
 
 def points(grade: Grade) -> dict[str, int]:
@@ -194,15 +200,36 @@ def test_a_score_is_never_negative():
 
 
 @pytest.mark.parametrize("delay, expected", [
-    (-20, 10), (0, 10), (300, 10), (360, 9), (600, 5), (840, 1), (900, 0), (5000, 0)])
+    (0, 10), (300, 10), (360, 9), (600, 5), (840, 1), (900, 0), (5000, 0)])
 def test_late_detection_fades_from_the_first_symptom_on(delay, expected):
     found = graded(event(100 + delay, "detection"), facts=measured(breach(100, 150), at=200))
     assert points(found)["Detection"] == expected
 
 
-def test_without_a_symptom_detection_counts_from_the_injection():
-    found = graded(event(600, "detection"), facts=measured(at=700))
+def test_where_nothing_breaks_detection_counts_from_the_injection():
+    found = graded(event(600, "detection"), facts=measured(at=700), scenario=QUIET)
     assert points(found)["Detection"] == 5
+
+
+@pytest.mark.parametrize("declared, expected", [
+    ((80,), 0), ((80, 120), 7), ((-30, 80, 120), 4), ((80, 600), 4), ((10, 20, 30, 40, 120), 0), ((99.9,), 0), ((100,), 10)])
+def test_a_declaration_before_any_symptom_is_a_false_alarm_and_a_true_one_later_counts_for_less(declared, expected):
+    found = graded(*(event(seconds, "detection") for seconds in declared), facts=measured(breach(100, 150), at=200))
+    assert points(found)["Detection"] == expected
+    early = sum(seconds < 100 for seconds in declared)
+    assert evidence(found, "Detection").count("false alarm") == early
+
+
+def test_without_any_symptom_every_declaration_is_a_false_alarm():
+    found = graded(event(20, "detection"), facts=measured(at=700))
+    assert points(found)["Detection"] == 0 and found.time_to_detect is None
+
+
+def test_an_alert_is_a_symptom_before_any_breach():
+    facts = replace(measured(breach(100, 150), at=200), first_alert_at=INJECTED + 40)
+    found = graded(event(45, "detection"), facts=facts)
+    assert points(found)["Detection"] == 10
+    assert "5 s after the first symptom" in evidence(found, "Detection")
 
 
 def test_an_answer_is_a_detection_too_unless_there_was_one():
@@ -225,10 +252,34 @@ def test_only_a_solution_is_fast(events, facts):
     assert points(graded(*events, facts=facts))["Speed"] == 0
 
 
-def test_mending_before_any_symptom_restores_at_once():
-    early = graded(answer(30), facts=measured(at=100))
-    assert early.time_to_restore == 0
-    assert early.score == 100
+# -- void -----------------------------------------------------------------------------------------
+
+
+def state(holds: bool, was_violated: bool) -> StateResult:
+    check = StateCheck(title="it runs", query="up", comparison="==", value=1)
+    return StateResult(check, 1.0 if holds else 0.0, was_violated)
+
+
+@pytest.mark.parametrize("facts, is_void", [
+    (measured(at=700), True), (measured(at=700, states=(state(True, False),)), True),
+    (measured(at=700, states=(state(True, True),)), False), (measured(breach(20, 100), at=700), False),
+    (measured(at=30), False),
+], ids=["no breach", "nothing violated", "a state was violated", "a breach", "too early to say"])
+def test_a_run_whose_fault_had_no_effect_is_void(facts, is_void):
+    found = graded(answer(25), facts=facts)
+    assert (found.verdict == "void") == is_void
+    assert not (is_void and (found.passed or found.score))
+
+
+def test_a_scenario_that_breaks_nothing_is_not_void_for_that():
+    assert graded(answer(25), facts=measured(at=700), scenario=QUIET).verdict == "pass"
+
+
+def test_proven_tampering_voids_the_run():
+    found = graded(event(60, "detection"), answer(), tampering=["the ledger was edited"])
+    assert (found.verdict, found.score, found.passed) == ("void", 0, False)
+    assert "the ledger was edited" in evidence(found, "Void")
+    assert sum(points(found).values()) == 0
 
 
 # -- integrity ------------------------------------------------------------------------------------
@@ -308,25 +359,45 @@ class FakePrometheus:
         self._values = values
 
     def series(self, query: str, start: float, end: float, step: float) -> list[tuple[float, float]]:
-        [name] = [objective.name for objective in slo.objectives() if objective.query == query]
+        name = next((objective.name for objective in slo.objectives() if objective.query == query), None)
+        if name is None:
+            return [(start, self._values[query])] if query in self._values else []
         values = {passed: self._measurement(name, passed) for passed in range(0, int(end - start) + 1, int(step))}
         return [(start + passed, value) for passed, value in values.items() if value is not None]
 
     def value(self, query: str) -> float | None:
         return self._values.get(query.split(":")[0])
 
+    def range(self, _query: str, _start: float, _end: float, _step: float) -> list[Series]:
+        return []
+
 
 def good(name: str, _seconds: int) -> float:
     return 1.0
 
 
-def measure(measurement: Callable[[str, int], float | None], **values: float) -> Facts:
-    prometheus = FakePrometheus(measurement, **({"client": 20.0} | values))
+def write_ledgers(folder: Path, **rates: int) -> Path:
+    """Ledgers of 100 s with so many messages of each event a second."""
+    for event, rate in ({"acknowledged": 20, "processed": 20} | rates).items():
+        (folder / f"{event}-one.jsonl").write_text("".join(
+            json.dumps({"time": INJECTED + number / rate, "event": event, "id": str(number)}) + "\n"
+            for number in range(LENGTH * rate)), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def measure(tmp_path) -> Callable[..., Facts]:
+    return partial(measure_with, write_ledgers(tmp_path))
+
+
+def measure_with(folder: Path, measurement: Callable[[str, int], float | None], **values: float) -> Facts:
+    values = {"client": 20.0, "sum(rate(messages_consumed_total[30s]))": 20.0} | values
+    prometheus = FakePrometheus(measurement, **values)
     scenario = a_scenario(mitigated_when=[{"title": "it runs", "query": "up", "comparison": "==", "value": 1}])
-    return grading_facts.measure(prometheus, scenario, INJECTED, INJECTED + LENGTH, traffic_rate=20)
+    return grading_facts.measure(prometheus, scenario, INJECTED, INJECTED + LENGTH, traffic_rate=20, ledgers=lambda: folder)
 
 
-def test_good_measurements_are_no_breach():
+def test_good_measurements_are_no_breach(measure):
     facts = measure(good, up=1)
     assert (facts.breaches, facts.impact_at, facts.last_breach_at) == ((), None, None)
     assert facts.mitigated(SCENARIO)
@@ -334,12 +405,12 @@ def test_good_measurements_are_no_breach():
 
 @pytest.mark.parametrize("name, values, worst", [
     ("availability", {20: 0.98, 22: 0.4, 40: 0.9}, 0.4), ("freshness", {20: 11, 22: 60, 40: 10.5}, 60)])
-def test_a_breach_is_from_the_first_to_the_last_bad_value(name, values, worst):
+def test_a_breach_is_from_the_first_to_the_last_bad_value(measure, name, values, worst):
     [found] = measure(lambda of, seconds: values.get(seconds, 1.0) if of == name else 1.0).breaches
     assert (found.slo.name, found.first_at, found.last_at, found.worst) == (name, INJECTED + 20, INJECTED + 40, worst)
 
 
-def test_a_value_just_at_its_objective_is_good():
+def test_a_value_just_at_its_objective_is_good(measure):
     limits = {objective.name: objective.objective for objective in slo.objectives()}
     assert measure(lambda name, _seconds: limits[name]).breaches == ()
 
@@ -348,7 +419,7 @@ def test_a_value_just_at_its_objective_is_good():
     (30, 36, None), (30, 38, 40), (0, 8, None), (0, 10, 12),
     (92, LENGTH, None), (90, LENGTH, LENGTH), (0, LENGTH, LENGTH),
 ], ids=["a late scrape", "a hole", "a late start", "a hole at the start", "a late end", "a hole at the end", "nothing"])
-def test_holes_in_the_measurements_are_breaches(first, last, bad_at):
+def test_holes_in_the_measurements_are_breaches(measure, first, last, bad_at):
     facts = measure(lambda _name, seconds: None if first <= seconds <= last else 1.0, up=1)
     assert facts.last_breach_at == (INJECTED + bad_at if bad_at else None)
     assert all(breach.worst is None for breach in facts.breaches)
@@ -358,6 +429,20 @@ def test_holes_in_the_measurements_are_breaches(first, last, bad_at):
 @pytest.mark.parametrize("values, mitigated", [
     ({"up": 1}, True), ({"up": 0}, False), ({}, False),
     ({"up": 1, "client": 10.0}, True), ({"up": 1, "client": 9.9}, False),
-], ids=["as needed", "otherwise", "no value", "half of the traffic", "less traffic"])
-def test_the_states_are_asked_for_and_the_traffic_must_flow(values, mitigated):
+    ({"up": 1, "sum(rate(messages_consumed_total[30s]))": 9.9}, False),
+], ids=["as needed", "otherwise", "no value", "half of the traffic", "less traffic", "less processed"])
+def test_the_states_are_asked_for_and_messages_must_flow(measure, values, mitigated):
     assert measure(good, **values).mitigated(SCENARIO) == mitigated
+
+
+@pytest.mark.parametrize("rates, mitigated", [
+    ({}, True), ({"processed": 11}, True), ({"processed": 5}, False), ({"acknowledged": 5}, False)])
+def test_the_ledgers_must_have_grown_through_the_hold(tmp_path, rates, mitigated):
+    found = measure_with(write_ledgers(tmp_path, **rates), good, up=1)
+    assert found.mitigated(SCENARIO) == mitigated
+    assert len(found.states) == 5
+
+
+def test_a_state_that_was_violated_since_the_injection_is_remembered(measure):
+    assert measure(good, up=0).states[-1].was_violated
+    assert not measure(good, up=1).states[2].was_violated

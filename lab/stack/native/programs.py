@@ -220,7 +220,7 @@ def _judge(settings: LabSettings) -> Command:
 def _scraper(settings: LabSettings, name: str, port: int) -> list[str]:
     """The command line of one Prometheus; its configuration is written afresh."""
     folder = settings.run_dir / name
-    write_configuration(folder)
+    write_configuration(settings, folder)
     unknown = not (folder / target_file("consumer")).exists()
     write_targets(settings, consumer_ports(settings, consumer_names(settings.lab_consumers)) if unknown else None)
     return [

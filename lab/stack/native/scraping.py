@@ -16,19 +16,25 @@ _DISCOVERIES = ("static_configs", "dns_sd_configs")
 
 # Its folder in the run folder; the judge's has the judge's name.
 PROMETHEUS = "prometheus"
+TARGETS = "targets"
 
 
-def write_configuration(folder: Path) -> None:
-    """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files.
+def write_configuration(settings: LabSettings, folder: Path) -> None:
+    """Copy `prometheus/` to `folder`, with target files in place of the addresses of the containers.
 
-    The judge has the same rules and targets, and sends no alerts.
+    The judge has the same rules and targets, and sends no alerts. Its configuration, which the watch over a run
+    compares, names the targets itself wherever they stay.
     """
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
     shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
     path = folder / "prometheus.yml"
     configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
+    fixed = _addresses(settings) if folder.name == JUDGE else {}
     for job in configuration["scrape_configs"]:
-        _read_from_file(job, target_file(job["job_name"]))
+        if address := fixed.get(target_file(job["job_name"])):
+            job["static_configs"] = [{"targets": [address]}]
+        else:
+            _read_from_file(job, target_file(job["job_name"]))
     if folder.name == JUDGE:
         del configuration["alerting"]
     for alertmanager in configuration.get("alerting", {}).get("alertmanagers", []):
@@ -38,7 +44,7 @@ def write_configuration(folder: Path) -> None:
 
 def target_file(job: str) -> str:
     """Where the targets of a job stand, relative to Prometheus' folder; the broker's two jobs share theirs."""
-    return f"targets/{job.removesuffix('-queues')}.yml"
+    return f"{TARGETS}/{job.removesuffix('-queues')}.yml"
 
 
 def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> None:
@@ -47,25 +53,35 @@ def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> No
     `consumers` is their ports by name; None keeps the consumers that were written before.
     """
     for name in (PROMETHEUS, JUDGE):
-        _write_targets(settings, settings.run_dir / name / "targets", consumers)
+        _write_targets(settings, settings.run_dir / name, consumers)
 
 
 def _write_targets(settings: LabSettings, folder: Path, consumers: dict[str, int] | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TARGETS).mkdir(parents=True, exist_ok=True)
+    toxiproxy = f"{control_address.host(settings)}:{settings.toxiproxy_port}"
+    for file, address in {**_addresses(settings), target_file("toxiproxy"): toxiproxy}.items():
+        _write_yaml(folder / file, [{"targets": [address]}])
+    if consumers is not None:
+        _write_yaml(folder / target_file("consumer"), [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()])
+
+
+def judged_consumers(settings: LabSettings) -> set[str]:
+    """The addresses at which the judge looks for consumers."""
+    path = settings.run_dir / JUDGE / target_file("consumer")
+    return {address for group in yaml.safe_load(path.read_text(encoding="utf-8")) for address in group["targets"]}
+
+
+def _addresses(settings: LabSettings) -> dict[str, str]:
+    """Target file and address of everything that stays where it is."""
     ports = {
         "producer": settings.producer_port,
         "rabbitmq": settings.rabbitmq_prometheus_port,
-        "toxiproxy": settings.toxiproxy_port,
         "traffic": settings.traffic_metrics_port,
         "prometheus": settings.prometheus_port,
         "alertmanager": settings.alertmanager_port,
     }
-    for job, port in ports.items():
-        host = control_address.host(settings) if job == "toxiproxy" else "127.0.0.1"
-        _write_yaml(folder / f"{job}.yml", [{"targets": [f"{host}:{port}"]}])
-    if consumers is not None:
-        _write_yaml(folder / "consumer.yml", [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()])
+    return {target_file(job): f"127.0.0.1:{port}" for job, port in ports.items()}
 
 
 def _read_from_file(where: dict, file: str) -> None:

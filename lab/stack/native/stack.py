@@ -32,7 +32,7 @@ from lab.stack.native.programs import (
     load_page,
     programs,
 )
-from lab.stack.native.scraping import write_targets
+from lab.stack.native.scraping import judged_consumers, write_targets
 from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
@@ -122,10 +122,12 @@ class NativeStack:
             return []
         # supervisord makes each program the leader of a process group.
         groups = {info["name"]: info["pid"] for info in self._rpc("getAllProcessInfo")}
-        listeners = _listeners()
-        return [f"port {port}, at which {name} is measured, belongs to another process"
+        listeners, known = _listeners(), consumer_ports(self._settings, consumer_names())
+        found = [f"port {port}, at which {name} is measured, belongs to another process"
                 for name in MEASURED for port in self._programs[name].ports.values()
                 if any(not _is_in_group(pid, groups[name]) for pid in listeners.get(port, ()))]
+        foreign = judged_consumers(self._settings) - {f"127.0.0.1:{port}" for port in known.values()}
+        return found + [f"the judge was made to read a consumer at {address}" for address in sorted(foreign)]
 
     def links(self) -> list[dict]:
         return links(self._settings)
