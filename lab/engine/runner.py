@@ -15,6 +15,7 @@ from lab.engine import experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
+from lab.evidence import metrics
 from lab.exclusive import exclusive
 from lab.exam import exam as exams
 from lab.exam.exam import Exam
@@ -135,7 +136,7 @@ def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
     # candidate sees, and what the judge measures, begins after that.
     is_disturbed = stack.hide_control() if blind else stack.show_control()
     stack.up(progress)
-    if is_disturbed or Records(settings.run_dir).has_injected():
+    if is_disturbed or Records(settings.run_dir).has_injected() or not metrics.is_genuine(Prometheus(settings.judge_url)):
         progress("starting Prometheus and the judge without what they measured before")
         stack.forget_metrics(progress)
         _wait_for_steady_state(settings, CLEAN_SECONDS)

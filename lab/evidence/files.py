@@ -2,20 +2,22 @@
 
 import hashlib
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from lab.evidence.signal import Signal
 from lab.settings import ROOT
 
-WATCHED = ("lab", "scenarios", "prometheus", "services", "rabbitmq", "locustfile.py")
+SCENARIOS = "scenarios"
+WATCHED = ("lab", SCENARIOS, "prometheus", "services", "rabbitmq", "locustfile.py")
 NAMED = 3
 GIT_SECONDS = 5
 
 
-def digests(root: Path = ROOT) -> dict[str, str]:
+def digests(root: Path = ROOT, watched: Sequence[str] = WATCHED) -> dict[str, str]:
     """SHA-256 of every watched file, by its path."""
-    paths = (path for name in WATCHED for path in (root / name, *(root / name).rglob("*")))
+    paths = (path for name in watched for path in (root / name, *(root / name).rglob("*")))
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(paths) if path.is_file() and "__pycache__" not in path.parts}
 

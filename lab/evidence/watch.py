@@ -26,7 +26,9 @@ class Watch:
         self.run_id = run.id
         self._stack = stack
         self._judge = Prometheus(settings.judge_url)
-        self._sources = files.digests()
+        # The engine has read an exam's scenario: its interviewer may take the scenarios away.
+        self._watched = [name for name in files.WATCHED if not (run.sealed and name == files.SCENARIOS)]
+        self._sources = files.digests(watched=self._watched)
         self._commit = files.commit()  # an interviewer may take .git away during the run
         self._record = RecordWatch(run)
         self._ledgers = LedgerWatch()
@@ -48,7 +50,7 @@ class Watch:
         """What the report says of the evidence: tampering signals (see `Signal`), and digests."""
         self._record.look(run)
         self._look_closely()
-        sources = files.digests()
+        sources = files.digests(watched=self._watched)
         signals = [
             *self._absence(), *self._found, *self._record.signals(),
             *self._ledgers.signals(self._stack.ledger_dir()),

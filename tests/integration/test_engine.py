@@ -71,7 +71,7 @@ class TestWhileARunIsOn:
 
     def test_status_tells_of_the_run(self, exercised):
         lab, _engine = exercised
-        assert "run 1 of scenario 2: injected, 2 hints, 0 answers" in lab.command("status").stdout
+        assert "run 1 of scenario 2: running, 2 hints, 0 answers" in lab.command("status").stdout
 
     def test_prometheus_may_be_killed_meanwhile(self, exercised):
         lab, engine = exercised
