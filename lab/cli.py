@@ -488,7 +488,7 @@ def reset() -> None:
 @click.option("--minutes", type=float, default=60, show_default=True, help="How far to look back.")
 @with_stack
 def ledger(settings, stack, minutes) -> None:
-    """Account for every message since the fault or the last reset: acknowledged against processed, dead-lettered, queued."""
+    """Account for every message since the fault or the last reset: processed, dead-lettered, lost, or not known yet."""
     run = Records(settings.run_dir).active()
     since = run.injected_at if run and run.injected_at else max(
         time.time() - 60 * minutes, lab_reset.emptied_at(settings) + grading_ledger.CONFIRM_SECONDS)

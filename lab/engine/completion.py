@@ -1,0 +1,78 @@
+"""Completes a grade once the stocktaking of the reset has told where each message is.
+
+While a run goes on, messages are only counted, and what may still wait in a queue is unknown. A grade that was given
+then is corrected by the ids that the reset found: the Integrity line, the score, and the reports, signed again.
+
+An engine that was killed between grade and reset leaves its grade as it was; whoever ends that run (`lab reset`,
+another scenario) completes it from its file. Of an exam only the engine holds the key, so that report stays as it is,
+and says how many messages are unknown.
+"""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from lab.engine import reports, view
+from lab.engine.record import Records, Run
+from lab.exam import exam as exams
+from lab.exam import signature
+from lab.grading import ledger, page
+from lab.grading.ledger import Account
+from lab.grading.rubric import Grade, Line, completed
+from lab.settings import LabSettings
+from lab.stack.base import Stack
+
+# In memory, out of reach of whoever could edit the file between grade and reset: the run's id and its report.
+_published: tuple[int, dict] | None = None
+
+
+def publish(folder: Path, run: Run, content: dict) -> dict:
+    """Write the reports, signed where it is an exam; returns what was written."""
+    global _published
+    _published = run.id, content
+    shown = page.html(content)
+    if held := exams.held():
+        content = signature.signed(content, shown, held.key)
+    (folder / "grade.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+    (folder / "report.html").write_text(shown, encoding="utf-8")
+    return content
+
+
+def complete(settings: LabSettings, stack: Stack, records: Records, run: Run) -> None:
+    """To be called after the stocktaking; changes nothing where the run has no grade, or that one was certain."""
+    content = _report(settings, run)
+    if content is None:
+        return
+    before = Account(**content["ledger"])
+    if before.certain:
+        return
+    if run.sealed and not exams.held():
+        view.current().progress(f"the exam's report leaves {before.unknown} messages unknown: only its engine had the key")
+        return
+    account = ledger.completed(stack.ledger_dir(), content["run"]["injected_at"], _graded_at(content), before.dropped)
+    grade = completed(_grade(content), account, acted=content["answer"] is not None)
+    records.add(run.id, "completed", score=grade.score)
+    publish(reports.folder(settings, run), run, _with(content, grade, account))
+    view.current().completed(content["grade"], grade)
+
+
+def _report(settings: LabSettings, run: Run) -> dict | None:
+    if _published is not None and _published[0] == run.id:
+        return _published[1]
+    return reports.read_grade(settings, run) if run.last("graded") else None
+
+
+def _graded_at(content: dict) -> float:
+    return next(event["time"] for event in reversed(content["timeline"]) if event["kind"] == "graded")
+
+
+def _grade(content: dict) -> Grade:
+    """It may have been read from JSON."""
+    stated = {field.name: content["grade"][field.name] for field in fields(Grade)}
+    return Grade(**stated | {"lines": tuple(Line(**line) for line in stated["lines"])})
+
+
+def _with(content: dict, grade: Grade, account: Account) -> dict:
+    timeline = [event | {"data": event["data"] | {"score": grade.score}} if event["kind"] == "graded" else event
+                for event in content["timeline"]]
+    return content | {"grade": grade.as_dict(), "ledger": account.as_dict(), "timeline": timeline}
