@@ -7,6 +7,7 @@ in any case; what they send meanwhile is taken, too.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from lab.errors import LabError
 from lab.grading import ledger, queues
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management
+from lab.stack.baseline import POLICIES, Management
 from services.messaging import topology
 from services.messaging.properties import short
 
@@ -34,6 +35,7 @@ PREFETCH = 100
 BATCH = 50  # messages for each line noted and each ack
 QUIET_SECONDS = 1.5  # on an idle lab, a moment without any message in work comes several times a second
 POLL_SECONDS = 0.1
+HELD_SECONDS = 15  # the broker counts its queues every five
 READERS_SECONDS = 10  # for the broker to notice that its consumers are gone
 
 
@@ -47,10 +49,11 @@ def take(settings: LabSettings, stack: Stack, progress: Progress, emptied: Calla
         # First those from which messages return to the main queue by themselves, then that one, then the dead letters.
         ours = sorted(filter(topology.is_ours, sorted(present)), key=(topology.QUEUE, topology.DEAD_LETTER_QUEUE).__contains__)
         note = Notes(settings.ledger_dir / ledger.STOCK)
-        if _is_idle(settings, ours, note):
+        held = [name for name in ours if present[name].get("messages_dlx")]
+        if not held and _is_idle(settings, ours, note):
             emptied()
         else:
-            _without_consumers(settings, stack, progress, ours, note, emptied)
+            _without_consumers(settings, stack, progress, ours, held, note, emptied)
         # A purge can hang on an idle quorum queue after a broker was killed.
         _purge(settings, [name for name, queue in present.items() if name not in ours and queue.get("messages")])
 
@@ -65,10 +68,13 @@ def _is_idle(settings: LabSettings, ours: list[str], note: "Notes") -> bool:
         return _is_quiet(settings, connection) and not any(_state(connection, name)[0] for name in others)
 
 
-def _without_consumers(settings: LabSettings, stack: Stack, progress: Progress, ours: list[str], note: "Notes",
-                       emptied: Callable[[], None]) -> None:
+def _without_consumers(settings: LabSettings, stack: Stack, progress: Progress, ours: list[str], held: list[str],
+                       note: "Notes", emptied: Callable[[], None]) -> None:
     stack.kill("consumer")
     try:
+        if held:
+            progress(f"waiting for the messages that the broker could not route from {', '.join(held)}")
+            _let_go(settings, held, note)
         with _connection(settings) as connection:
             for name in ours:
                 _empty(settings, connection, name, note)
@@ -91,6 +97,9 @@ class Notes:
     def add(self, queue: str, ids: list[str]) -> None:
         self._write([{"event": "found", "id": one, "queue": queue} for one in ids])
         self.count += len(ids)
+
+    def add_unidentified(self, queue: str, count: int) -> None:
+        self._write([{"event": "unidentified", "id": "", "queue": queue, "count": count}])
 
     def _write(self, entries: list[dict]) -> None:
         now = round(time.time(), 3)
@@ -166,6 +175,39 @@ def _state(connection: pika.BlockingConnection, queue: str) -> tuple[int, int]:
             return 0, 0
         raise
     return state.message_count, state.consumer_count
+
+
+# -- what the broker holds back -------------------------------------------------------------
+
+
+def _let_go(settings: LabSettings, held: list[str], note: Notes) -> None:
+    """Have the broker try again to dead-letter what it holds, and wait until it has; what it keeps has no id for us.
+
+    With the strategy at-least-once a queue holds expired messages that cannot be routed, where no consumer sees them.
+    The broker tries again after three minutes, or when a policy of the queue changes.
+    https://www.rabbitmq.com/docs/quorum-queues#dead-lettering
+    """
+    for name in held:
+        _touch_policy(Management(settings), name)
+    deadline = time.monotonic() + HELD_SECONDS
+    while left := {one["name"]: one["messages_dlx"] for one in queues.listed(settings)
+                   if one["name"] in held and one.get("messages_dlx")}:
+        if time.monotonic() > deadline:
+            for name, count in left.items():
+                note.add_unidentified(name, count)
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _touch_policy(management: Management, queue: str) -> None:
+    usual = POLICIES.get(queue)
+    touched = {"pattern": f"^{re.escape(queue)}$", "apply-to": "queues", "priority": 0, "definition": {}} | (usual or {})
+    touched["definition"] = touched["definition"] | {"delivery-limit": 1000}
+    management.call("PUT", "policies", "/", queue, **touched)
+    if usual:
+        management.call("PUT", "policies", "/", queue, **usual)
+    else:
+        management.call("DELETE", "policies", "/", queue, missing_ok=True)
 
 
 # -- who reads ------------------------------------------------------------------------------
