@@ -500,6 +500,8 @@ def ledger(settings, stack, minutes) -> None:
     if account.lost_examples:
         table.add_row("lost, for example", ", ".join(account.lost_examples))
     console.print(table)
+    if account.unknown:
+        _say("unknown: not processed yet, and perhaps in a queue. Run `lab ledger` again; the reset after a run finds each one")
     if not account.intact:
         sys.exit(EXIT_NO_PASS)
 
