@@ -492,7 +492,7 @@ def ledger(settings, stack, minutes) -> None:
     run = Records(settings.run_dir).active()
     since = run.injected_at if run and run.injected_at else max(
         time.time() - 60 * minutes, lab_reset.emptied_at(settings) + grading_ledger.CONFIRM_SECONDS)
-    account = grading_ledger.settled(settings, stack, since)
+    account = grading_ledger.settled(settings, stack, since, progress=progress)
     table = Table(box=None, show_header=False)
     for name, value in account.as_dict().items():
         if name != "lost_examples":

@@ -120,8 +120,10 @@ def account(settings: LabSettings, scenario: scenarios.Scenario, run: Run, settl
     dropped = 0
     if scenario.truth.broker_drops_messages:
         dropped = grading_facts.dropped_by_broker(Prometheus(settings.prometheus_url), run.injected_at, time.time())
-    count = ledger.settled if settled else ledger.account
-    return count(settings, stacks.current(settings), run.injected_at, dropped=dropped)
+    stack = stacks.current(settings)
+    if settled:
+        return ledger.settled(settings, stack, run.injected_at, dropped, view.current().progress)
+    return ledger.account(settings, stack, run.injected_at, dropped)
 
 
 def measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:

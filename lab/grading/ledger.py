@@ -18,10 +18,11 @@ from pathlib import Path
 
 from lab.grading.queues import Count, Totals
 from lab.settings import LabSettings
-from lab.stack.base import Stack
+from lab.stack.base import Progress, Stack
 from services.messaging.topology import DEAD_LETTER_QUEUE
 
 SETTLE_SECONDS = 15
+PATIENCE_SECONDS = 2  # without a word about it
 # A message that a reset removed can still be acknowledged this much later (CONFIRM_TIMEOUT's default).
 CONFIRM_SECONDS = 5
 POLL_SECONDS = 0.5
@@ -121,20 +122,26 @@ class Stock:
     unidentified: int
 
 
-def settled(settings: LabSettings, stack: Stack, since: float, dropped: int = 0) -> Account:
+def settled(settings: LabSettings, stack: Stack, since: float, dropped: int = 0,
+            progress: Progress = lambda _line: None) -> Account:
     """The account of what is acknowledged by now, as soon as it is certain, or known that something is gone.
 
     What is acknowledged while it waits is not asked for: under traffic there is always some on its way. After
     `SETTLE_SECONDS` what could not be counted stays unknown. `dropped`: see `account`.
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
+    began = time.monotonic()
+    is_reported = False
     until = time.time()
     count = Count(settings, until)
     while True:
         totals = count.poll()
         found = read(stack.ledger_dir(), since, until).account(totals, dropped)  # after the count: see `Ledgers.account`
-        if found.certain or totals is not None or time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if found.certain or totals is not None or waited > SETTLE_SECONDS:
             return found
+        if waited > PATIENCE_SECONDS and not is_reported:
+            is_reported = True
+            progress(f"messages are waiting: asking the broker for a fresh count, for {SETTLE_SECONDS} s at most")
         time.sleep(POLL_SECONDS)
 
 
