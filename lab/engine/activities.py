@@ -108,7 +108,7 @@ def grade() -> dict:
     measured = measurements.measure(Prometheus(settings.prometheus_url), run.injected_at, run.last("graded").time)
     held = exams.held()
     content = report.content(scenario, run, grade, facts, found, measured, evidence, held.exam.about if held else None)
-    content = completion.publish(folder, run, content)
+    content = completion.publish(settings, run, content)
     view.current().graded(content, folder)
     if trouble := marks.tell_grafana(settings, content):
         view.current().progress(trouble)

@@ -9,7 +9,7 @@ and says how many messages are unknown.
 """
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lab.engine import reports, view
@@ -22,14 +22,24 @@ from lab.grading.rubric import Grade, Line, completed
 from lab.settings import LabSettings
 from lab.stack.base import Stack
 
-# In memory, out of reach of whoever could edit the file between grade and reset: the run's id and its report.
-_published: tuple[int, dict] | None = None
+
+@dataclass(frozen=True)
+class _Published:
+    """A report, in memory: out of reach of whoever could edit its file between grade and reset."""
+
+    run: int
+    content: dict
+    stock_size: int  # of the stocktakings' file at the grade, in bytes
 
 
-def publish(folder: Path, run: Run, content: dict) -> dict:
+_published: _Published | None = None
+
+
+def publish(settings: LabSettings, run: Run, content: dict) -> dict:
     """Write the reports, signed where it is an exam; returns what was written."""
     global _published
-    _published = run.id, content
+    stock, folder = settings.ledger_dir / ledger.STOCK, reports.folder(settings, run)
+    _published = _Published(run.id, content, stock.stat().st_size if stock.exists() else 0)
     shown = page.html(content)
     if held := exams.held():
         content = signature.signed(content, shown, held.key)
@@ -40,26 +50,29 @@ def publish(folder: Path, run: Run, content: dict) -> dict:
 
 def complete(settings: LabSettings, stack: Stack, records: Records, run: Run) -> None:
     """To be called after the stocktaking; changes nothing where the run has no grade, or that one was certain."""
-    content = _report(settings, run)
-    if content is None:
+    published = _report(settings, run)
+    if published is None:
         return
+    content = published.content
     before = Account(**content["ledger"])
     if before.certain:
         return
     if run.sealed and not exams.held():
         view.current().progress(f"the exam's report leaves {before.unknown} messages unknown: only its engine had the key")
         return
-    account = ledger.completed(stack.ledger_dir(), content["run"]["injected_at"], _graded_at(content), before.dropped)
+    account = ledger.completed(stack.ledger_dir(), content["run"]["injected_at"], _graded_at(content), before.dropped,
+                               published.stock_size)
     grade = completed(_grade(content), account, acted=content["answer"] is not None)
     records.add(run.id, "completed", score=grade.score)
-    publish(reports.folder(settings, run), run, _with(content, grade, account))
+    publish(settings, run, _with(content, grade, account))
     view.current().completed(content["grade"], grade)
 
 
-def _report(settings: LabSettings, run: Run) -> dict | None:
-    if _published is not None and _published[0] == run.id:
-        return _published[1]
-    return reports.read_grade(settings, run) if run.last("graded") else None
+def _report(settings: LabSettings, run: Run) -> _Published | None:
+    if _published is not None and _published.run == run.id:
+        return _published
+    content = reports.read_grade(settings, run) if run.last("graded") else None
+    return _Published(run.id, content, 0) if content else None
 
 
 def _graded_at(content: dict) -> float:

@@ -109,7 +109,18 @@ class Notes:
 
 
 def _empty(settings: LabSettings, connection: pika.BlockingConnection, queue: str, note: Notes) -> None:
-    """Take all that was in the queue when this began, and what others hold of it unacknowledged."""
+    """Take all that was in the queue when this began, and what others hold of it unacknowledged.
+
+    A queue that is not as the services declare it, and so does not let its messages be read, is deleted. They excuse
+    nothing, as no message that was acknowledged can have come there by itself.
+    """
+    try:
+        _take_all(settings, connection, queue, note)
+    except ChannelClosedByBroker:
+        Management(settings).call("DELETE", "queues", "/", queue, missing_ok=True)
+
+
+def _take_all(settings: LabSettings, connection: pika.BlockingConnection, queue: str, note: Notes) -> None:
     if _state(connection, queue)[1]:
         _close_readers(settings, connection, queue)
     channel = connection.channel()

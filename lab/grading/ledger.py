@@ -153,9 +153,12 @@ def account(settings: LabSettings, stack: Stack, since: float, dropped: int = 0)
     return read(stack.ledger_dir(), since, time.time()).account(None, dropped)
 
 
-def completed(folder: Path, since: float, until: float, dropped: int = 0) -> Account:
-    """The final account of what was acknowledged from `since` to `until`, after a stocktaking."""
-    return read(folder, since, until).final(stock(folder, since), dropped)
+def completed(folder: Path, since: float, until: float, dropped: int = 0, begin: int = 0) -> Account:
+    """The final account of what was acknowledged from `since` to `until`, after a stocktaking that came later.
+
+    `begin` is the size of its file before, in bytes: what was in there does not count.
+    """
+    return read(folder, since, until).final(stock(folder, until, begin), dropped)
 
 
 def read(folder: Path, since: float, until: float) -> Ledgers:
@@ -189,10 +192,10 @@ def is_of_a_consumer(line: dict) -> bool:
     return isinstance(line.get("process"), str) and isinstance(line.get("seq"), int)
 
 
-def stock(folder: Path, since: float) -> Stock:
-    """What the stocktakings since then have noted."""
+def stock(folder: Path, since: float, begin: int = 0) -> Stock:
+    """What the stocktakings since then have noted, from that byte of their file on."""
     found, unidentified = {}, 0
-    for line in lines(folder, STOCK):
+    for line in lines(folder, STOCK, {folder / STOCK: begin}):
         if line["time"] < since:
             continue
         match line:

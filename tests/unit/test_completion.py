@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,20 +63,21 @@ def graded(settings: LabSettings, account: Account, findings: list[dict] = RIGHT
     evidence = {"irregularities": [], "sources": {"commit": None}}
     about = {"candidate": "Ada", "minutes": 10, "seed": 1, "tier": None, "scenario_seed": 7} if sealed else None
     content = report.content(SCENARIO, run, grade, facts, account, Measurements((), ()), evidence, about)
-    completion.publish(reports.folder(settings, run), run, content)
+    completion.publish(settings, run, content)
     return run
 
 
 def ledgers(settings: LabSettings, run: Run, *found: str) -> None:
     """Three messages are acknowledged, the first is processed; the stocktaking found some."""
-    def write(name: str, *entries: dict) -> None:
+    def write(name: str, *entries: dict, at: float = run.injected_at) -> None:
         with (settings.ledger_dir / name).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps({"time": run.injected_at, "process": "p", "seq": 1} | entry) + "\n" for entry in entries)
+            file.writelines(json.dumps({"time": at, "process": "p", "seq": 1} | entry) + "\n" for entry in entries)
 
     settings.ledger_dir.mkdir(parents=True, exist_ok=True)
     write("acknowledged-load.jsonl", *({"event": "acknowledged", "id": one} for one in "abc"))
     write("processed-consumer-1.jsonl", {"event": "processed", "id": "a"})
-    write("stocktaking.jsonl", *({"event": "found", "id": one, "queue": "messages"} for one in found))
+    write("stocktaking.jsonl", *({"event": "found", "id": one, "queue": "messages"} for one in found),
+          at=run.last("graded").time + 1)
 
 
 def complete(settings: LabSettings, run: Run) -> dict:
@@ -134,6 +136,15 @@ def test_what_is_edited_between_grade_and_reset_does_not_count(settings):
     path.write_text(path.read_text(encoding="utf-8").replace("Integrity", "Bribe"), encoding="utf-8")
     ledgers(settings, run, "b", "c")
     assert integrity(complete(settings, run))
+
+
+def test_what_was_noted_as_found_before_the_grade_does_not_count(settings):
+    settings.ledger_dir.mkdir(parents=True)
+    forged = {"time": time.time() + 3600, "event": "found", "id": "b", "queue": "messages"}
+    (settings.ledger_dir / "stocktaking.jsonl").write_text(json.dumps(forged) + "\n", encoding="utf-8")
+    run = graded(settings, UNKNOWN)
+    ledgers(settings, run, "c")
+    assert complete(settings, run)["ledger"]["lost_examples"] == ["b"]
 
 
 def test_an_exam_is_signed_again_by_its_engine(settings):

@@ -95,8 +95,8 @@ def settled(settings: LabSettings, dropped: int = 0) -> Account:
     return grading.settled(settings, NativeStack(settings), SINCE, dropped)
 
 
-def completed(settings: LabSettings, dropped: int = 0) -> Account:
-    return grading.completed(settings.ledger_dir, SINCE, time.time(), dropped)
+def completed(settings: LabSettings) -> Account:
+    return grading.completed(settings.ledger_dir, SINCE, LATER)
 
 
 def note(settings: LabSettings, file: str, event: str, *ids: str, at: float = LATER, **more) -> None:
@@ -121,11 +121,11 @@ def dead_lettered(settings: LabSettings, *ids: str, at: float = LATER) -> None:
 
 def found(settings: LabSettings, queue: str, *ids: str) -> None:
     """The stocktaking found them."""
-    note(settings, "stocktaking", "found", *ids, queue=queue)
+    note(settings, "stocktaking", "found", *ids, at=LATER + 1, queue=queue)
 
 
 def unidentified(settings: LabSettings, count: int) -> None:
-    note(settings, "stocktaking", "unidentified", "", queue="messages", count=count)
+    note(settings, "stocktaking", "unidentified", "", at=LATER + 1, queue="messages", count=count)
 
 
 def nonzero(account: Account) -> dict:
