@@ -18,6 +18,7 @@ from tests.conftest import Lab, wait_until
 
 EXIT_LOSS = 3
 BACKLOG = 60
+LONG_SECONDS = 300  # longer than any reset takes: its first part lets the consumer work
 
 
 def ids(count: int) -> list[str]:
@@ -120,7 +121,7 @@ def test_what_cannot_be_counted_is_unknown_until_the_reset_has_looked(lab):
 
 def test_what_is_in_work_at_a_reset_is_found_and_never_processed(lab):
     begin, slow = time.time(), ids(8)
-    post(lab, slow, seconds=25)
+    post(lab, slow, seconds=LONG_SECONDS)
     wait_until(lambda: state(lab, topology.QUEUE)[0] == 0, what="delivery")
     lab.command("reset")
     assert found(lab, slow, begin) == set(slow)
@@ -134,7 +135,7 @@ def test_what_is_in_work_at_a_reset_is_found_and_never_processed(lab):
 def test_a_backlog_is_found_wherever_it_waits(lab):
     lab.command("stop", "consumer")
     begin, waiting = time.time(), ids(40)
-    post(lab, waiting[:20])
+    post(lab, waiting[:20], seconds=LONG_SECONDS)
     with broker(lab) as channel:
         channel.confirm_delivery()
         for queue, some in ((topology.retry_queue(8000), waiting[20:30]), (topology.DEAD_LETTER_QUEUE, waiting[30:])):
@@ -173,3 +174,13 @@ def test_what_the_broker_could_not_route_is_found_once_it_can(lab):
     wait_until(lambda: requests.get(url, auth=credentials, timeout=10).json().get("messages_dlx"), what="held messages")
     lab.command("reset")
     assert found(lab, stuck, begin) == set(stuck)
+
+
+def test_a_queue_that_poses_as_the_labs_and_cannot_be_read_stops_no_reset(lab):
+    name = topology.retry_queue(7)
+    with broker(lab) as channel:
+        channel.queue_declare(name, durable=True, arguments={"x-queue-type": "stream"})
+        channel.confirm_delivery()
+        channel.basic_publish("", name, b"1")
+    lab.command("reset")
+    assert state(lab, topology.QUEUE)[1] == 1
