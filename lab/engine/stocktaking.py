@@ -48,6 +48,9 @@ def take(settings: LabSettings, stack: Stack, progress: Progress, emptied: Calla
         present = {queue["name"]: queue for queue in queues.listed(settings)}
         # First those from which messages return to the main queue by themselves, then that one, then the dead letters.
         ours = sorted(filter(topology.is_ours, sorted(present)), key=(topology.QUEUE, topology.DEAD_LETTER_QUEUE).__contains__)
+        for name in [name for name in ours if present[name].get("type") == "stream"]:
+            _delete(settings, name)  # a stream gives its messages to readers again and again
+            ours.remove(name)
         note = Notes(settings.ledger_dir / ledger.STOCK)
         held = [name for name in ours if present[name].get("messages_dlx")]
         if not held and _is_idle(settings, ours, note):
@@ -117,7 +120,11 @@ def _empty(settings: LabSettings, connection: pika.BlockingConnection, queue: st
     try:
         _take_all(settings, connection, queue, note)
     except ChannelClosedByBroker:
-        Management(settings).call("DELETE", "queues", "/", queue, missing_ok=True)
+        _delete(settings, queue)
+
+
+def _delete(settings: LabSettings, queue: str) -> None:
+    Management(settings).call("DELETE", "queues", "/", queue, missing_ok=True)
 
 
 def _take_all(settings: LabSettings, connection: pika.BlockingConnection, queue: str, note: Notes) -> None:
