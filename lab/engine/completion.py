@@ -10,7 +10,6 @@ and says how many messages are unknown.
 
 import json
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from lab.engine import reports, view
 from lab.engine.record import Records, Run

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lab.engine import completion, reports, view
 from lab.engine import scenario as scenarios
-from lab.engine.record import Event, Records, Run
+from lab.engine.record import Records, Run
 from lab.exam import exam as exams
 from lab.exam import signature
 from lab.exam.exam import Exam
