@@ -488,11 +488,11 @@ def reset() -> None:
 @click.option("--minutes", type=float, default=60, show_default=True, help="How far to look back.")
 @with_stack
 def ledger(settings, stack, minutes) -> None:
-    """Account for every message since the fault or the last reset: acknowledged against processed, dead-lettered, queued."""
+    """Account for every message since the fault or the last reset: processed, dead-lettered, lost, or not known yet."""
     run = Records(settings.run_dir).active()
     since = run.begun_at if run and run.begun_at else max(
         time.time() - 60 * minutes, lab_reset.emptied_at(settings) + grading_ledger.CONFIRM_SECONDS)
-    account = grading_ledger.settled(settings, stack, since)
+    account = grading_ledger.settled(settings, stack, since, progress=progress)
     table = Table(box=None, show_header=False)
     for name, value in account.as_dict().items():
         if name != "lost_examples":
@@ -500,6 +500,8 @@ def ledger(settings, stack, minutes) -> None:
     if account.lost_examples:
         table.add_row("lost, for example", ", ".join(account.lost_examples))
     console.print(table)
+    if account.unknown:
+        _say("unknown: not processed yet, and perhaps in a queue. Run `lab ledger` again; the reset after a run finds each one")
     if not account.intact:
         sys.exit(EXIT_NO_PASS)
 

@@ -31,8 +31,10 @@ from tests.standins import engine
 CONSUMER_PORTS = 10
 NEED_DOCKER = ("tests/compose/", "tests/stack/")
 
-# A shell lets what it starts in the background ignore Ctrl-C, and all that the tests start would inherit that.
+# A shell lets what it starts in the background ignore Ctrl-C, and nohup lets it ignore the end of its terminal; all that
+# the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples in every run: what failed once fails again, and a slow machine fails nothing.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

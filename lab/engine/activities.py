@@ -4,7 +4,6 @@ Each one can be called again after an engine was killed: what the record says is
 A LabError fails the activity, and `lab.engine.control` then interrupts the experiment.
 """
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,17 +15,16 @@ from pydantic import TypeAdapter
 from lab import settings as lab_settings
 from lab import slo
 from lab import stack as stacks
-from lab.engine import interrupts, marks, reports, view
+from lab.engine import completion, interrupts, marks, reports, view
 from lab.engine import reset as lab_reset
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
 from lab.evidence import watch
 from lab.exam import exam as exams
-from lab.exam import signature
 from lab.faults import Fault
 from lab.grading import facts as grading_facts
-from lab.grading import ledger, measurements, page, report, rubric
+from lab.grading import ledger, measurements, report, rubric
 from lab.prometheus import Prometheus
 from lab.settings import LabSettings
 
@@ -152,11 +150,7 @@ def grade() -> dict:
     measured = measurements.measure(Prometheus(settings.judge_url), run.injected_at, run.last("graded").time)
     held = exams.held()
     content = report.content(scenario, run, grade, facts, found, measured, evidence, held.exam.about if held else None)
-    shown = page.html(content)
-    if held:
-        content = signature.signed(content, shown, held.key)
-    (folder / "grade.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
-    (folder / "report.html").write_text(shown, encoding="utf-8")
+    content = completion.publish(settings, run, content)
     view.current().graded(content, folder)
     if trouble := marks.tell_grafana(settings, content):
         view.current().progress(trouble)
@@ -164,12 +158,14 @@ def grade() -> dict:
 
 
 def account(settings: LabSettings, scenario: scenarios.Scenario, run: Run, settled: bool) -> ledger.Account:
-    """What became of the run's messages; with `settled`, in-flight messages get time to arrive."""
+    """What became of the run's messages; with `settled`, messages on their way get time to arrive."""
     dropped = 0
     if scenario.truth.broker_drops_messages:
         dropped = grading_facts.dropped_by_broker(Prometheus(settings.judge_url), run.injected_at, time.time())
-    count = ledger.settled if settled else ledger.account
-    return count(settings, stacks.current(settings), run.injected_at, dropped=dropped)
+    stack = stacks.current(settings)
+    if settled:
+        return ledger.settled(settings, stack, run.injected_at, dropped, view.current().progress)
+    return ledger.account(settings, stack, run.injected_at, dropped)
 
 
 def measure(settings: LabSettings, scenario: scenarios.Scenario, run: Run) -> grading_facts.Facts:
@@ -184,6 +180,7 @@ def reset() -> None:
     """Rollback: bring the lab back to its baseline."""
     settings, records, run = _present()
     lab_reset.to_baseline(view.current().progress, run.settings_before)
+    completion.complete(settings, stacks.current(settings), records, run)
     records.set_state(run.id, "reset")
 
 

@@ -6,6 +6,7 @@ from toxiproxy import Proxy
 
 from lab import settings as lab_settings
 from lab import stack as stacks
+from lab.engine import stocktaking
 from lab.errors import LabError
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
@@ -30,8 +31,7 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     stack = stacks.current(settings)
     stack.show_control()
     heal(settings, stack, progress)
-    _empty_queues(settings)
-    _mark(settings).touch()
+    stocktaking.take(settings, stack, progress, emptied=_mark(settings).touch)
     progress("links, policies, users and queues are back at the baseline")
 
 
@@ -95,11 +95,3 @@ def _restore_topology(settings: LabSettings, stack: Stack) -> None:
     bindings = Management(settings).call("GET", "bindings", "/")
     if not BINDINGS <= {(binding["source"], binding["destination"]) for binding in bindings}:
         stack.restart("consumer")
-
-
-def _empty_queues(settings: LabSettings) -> None:
-    """What a run left behind must not count in the next one."""
-    management = Management(settings)
-    for queue in management.call("GET", "queues"):
-        if queue.get("messages"):  # a purge can hang on an idle quorum queue after a broker was killed
-            management.call("DELETE", "queues", "/", queue["name"], "contents", missing_ok=True)

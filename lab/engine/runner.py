@@ -11,7 +11,7 @@ from lab import output, slo
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.console import daemon
-from lab.engine import experiment, reset, view
+from lab.engine import completion, experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
@@ -95,6 +95,9 @@ def drop(records: Records) -> None:
         if run is not None:
             records.set_state(run.id, "reset")
         reset.to_baseline(view.current().progress, run.settings_before if run else None)
+        if run is not None and run.state == "graded" and not run.engine_is_alive:
+            settings = lab_settings.load()
+            completion.complete(settings, stacks.current(settings), records, run)
 
 
 def restore_settings(settings: LabSettings) -> None:

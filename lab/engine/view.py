@@ -19,6 +19,7 @@ from lab.engine.record import Run
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
 from lab.grading import report
+from lab.grading.rubric import Grade
 from lab.monitor import slo_table
 from lab.slo import Reading
 
@@ -88,6 +89,16 @@ class View:
     def graded(self, content: dict, folder: Path) -> None:
         self._console.print(report.terminal(content))
         self._console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+
+    def completed(self, before: dict, grade: Grade) -> None:
+        """The grade as it was reported before, and as it is now that every message is accounted for."""
+        self._console.print("Every message is accounted for now.", markup=False)
+        for line in grade.lines:
+            if line.title == "Integrity":
+                self._console.print(f"Integrity: {line.points} of {line.out_of}: {line.evidence}", markup=False)
+        if grade.score != before["score"]:
+            verdict = "pass" if grade.passed else "no pass"
+            self._console.print(f"Score: {grade.score} of 100 instead of {before['score']}: {verdict}", markup=False)
 
 
 def _heading(scenario: Scenario, run: Run) -> str:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from lab.engine.record import Run
 from lab.errors import LabError
-from lab.evidence import files, metrics
+from lab.evidence import files, forgery, metrics
 from lab.evidence.ledgers import LedgerWatch
 from lab.evidence.record import RecordWatch
 from lab.evidence.signal import Signal
@@ -54,6 +54,7 @@ class Watch:
         signals = [
             *self._absence(), *self._found, *self._record.signals(),
             *self._ledgers.signals(self._stack.ledger_dir()),
+            *forgery.signals(self._stack.ledger_dir(), self._since),
             *metrics.signals(self._judge, self._since, time.time()),
             *files.signals(self._sources, sources), *self._clock()]
         return {

@@ -1,8 +1,8 @@
 """The rubric: 100 points, a pass is 70; each line names the evidence it rests on."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from lab.engine.record import Event, Run
 from lab.engine.scenario import Scenario
@@ -17,6 +17,7 @@ MAX_SUBMISSIONS = 3
 FALSE_ALARM_COST = 3
 # Where the fault breaks nothing: who breaks an objective for longer than this loses half of the mitigation.
 HARM_SECONDS = 10
+_INTEGRITY, _LIMIT, _VOID = "Integrity", "Not the answer", "Void"
 MAX_FINDINGS = 2  # no scenario has more faults
 
 
@@ -72,7 +73,6 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account, tamperin
     if mitigated and facts.last_breach_at is None:
         restored_at = facts.injected_at  # mended before any objective broke
     localization, root_cause = _localization(scenario, submission), _root_cause(scenario, submission)
-    is_right = (localization.points, root_cause.points) == (LOCALIZATION, ROOT_CAUSE)
     lines = [
         _detection(scenario, facts, run, detected),
         localization,
@@ -83,16 +83,9 @@ def grade(scenario: Scenario, run: Run, facts: Facts, account: Account, tamperin
                solved=mitigated and localization.points == LOCALIZATION),
         *_deductions(run),
     ]
-    over = sum(line.points for line in lines) - (PASS - 1)
-    if over > 0 and not is_right:
-        lines.append(Line("Not the answer", -over, 0,
-                          "answers that do not match the injected faults exactly are capped at "
-                          f"{PASS - 1} points"))
     void = tuple(_void(scenario, facts, tampering))
-    if void:
-        lines.append(Line("Void", -max(0, sum(line.points for line in lines)), 0, "; ".join(void)))
     return Grade(
-        tuple(lines),
+        _limited(lines, void),
         detected.time - facts.injected_at if detected else None,
         restored_at - facts.injected_at if restored_at is not None else None, void)
 
@@ -117,6 +110,26 @@ def _first_after(moment: float | None, run: Run) -> Event | None:
     """The first declaration from that moment on; an answer declares the incident, too."""
     declared = sorted([*run.all("detection"), *run.all("submission")], key=lambda event: event.time)
     return next((event for event in declared if moment is not None and event.time >= moment), None)
+
+
+def completed(grade: Grade, account: Account, acted: bool) -> Grade:
+    """The grade with what became known of the messages after it; `acted` is whether an answer was given."""
+    lines = [_integrity(account, acted) if line.title == _INTEGRITY else line for line in grade.lines]
+    return replace(grade, lines=_limited(lines, grade.void))
+
+
+def _limited(lines: Iterable[Line], void: Sequence[str]) -> tuple[Line, ...]:
+    """The lines, with a deduction where the answer does not match the injected faults exactly, or the run is void."""
+    lines = [line for line in lines if line.title not in {_LIMIT, _VOID}]
+    points = {line.title: line.points for line in lines}
+    is_right = (points["Localization"], points["Root cause"]) == (LOCALIZATION, ROOT_CAUSE)
+    over = sum(line.points for line in lines) - (PASS - 1)
+    if over > 0 and not is_right:
+        lines.append(Line(_LIMIT, -over, 0,
+                          f"answers that do not match the injected faults exactly are capped at {PASS - 1} points"))
+    if void:
+        lines.append(Line(_VOID, -max(0, sum(line.points for line in lines)), 0, "; ".join(void)))
+    return tuple(lines)
 
 
 def _detection(scenario: Scenario, facts: Facts, run: Run, detected: Event | None) -> Line:
@@ -190,13 +203,15 @@ def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
 
 def _integrity(account: Account, acted: bool) -> Line:
     evidence = (f"ledger: {account.acknowledged} acknowledged, {account.processed} processed, "
-                f"{account.dead_lettered} dead-lettered, {account.in_flight} in flight, "
+                f"{account.dead_lettered} dead-lettered, {account.queued} still queued, {account.unknown} unknown, "
                 f"{account.lost} lost, {account.discarded} discarded from the dead-letter queue")
+    if account.unknown:
+        evidence += "; unknown messages cost nothing: the reset takes all messages out of the queues and counts them by id"
     if account.dropped:
-        evidence += f"; beside these, {account.dropped} that the fault made the broker throw away, by its own count"
+        evidence += f"; not counted as lost: up to {account.dropped} that the fault made the broker drop, by its own count"
     if not acted:
-        return Line("Integrity", 0, INTEGRITY, f"{evidence}; no points without an answer")
-    return Line("Integrity", INTEGRITY if account.intact else 0, INTEGRITY, evidence)
+        return Line(_INTEGRITY, 0, INTEGRITY, f"{evidence}; no points without an answer")
+    return Line(_INTEGRITY, INTEGRITY if account.intact else 0, INTEGRITY, evidence)
 
 
 def _speed(scenario: Scenario, facts: Facts, submission: Event | None,

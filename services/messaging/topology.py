@@ -6,6 +6,7 @@ arguments cannot be changed without deleting the queue.
 https://www.rabbitmq.com/docs/parameters#why-policies-exist
 """
 
+import re
 from collections.abc import Callable, Iterable
 
 from pika.channel import Channel
@@ -17,6 +18,7 @@ QUEUE = "messages"
 DEAD_LETTER_EXCHANGE = "messages.dlx"
 DEAD_LETTER_QUEUE = "messages.dlq"
 
+_RETRY_QUEUE = re.compile(r"messages\.retry\.\d+ms")
 _QUORUM = {"x-queue-type": "quorum"}
 _NOT_FOUND = 404
 
@@ -26,6 +28,11 @@ Step = Callable[[Callable], None]
 def retry_queue(delay_ms: int) -> str:
     """Name of the queue in which a message waits `delay_ms` before it returns to the main queue."""
     return f"messages.retry.{delay_ms}ms"
+
+
+def is_ours(queue: str) -> bool:
+    """Whether `declare` makes a queue of this name, for some retry delay."""
+    return queue in (QUEUE, DEAD_LETTER_QUEUE) or _RETRY_QUEUE.fullmatch(queue) is not None
 
 
 def declare(channel: Channel, retry_delays_ms: Iterable[int], on_done: Callable[[], None]) -> None:

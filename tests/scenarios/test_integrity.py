@@ -1,4 +1,4 @@
-"""Who mends the system by losing messages gets no points for integrity, and reads how many are gone."""
+"""Integrity in a whole run: lost messages cost the points, and messages that only wait do not."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.engine import reports
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
 from lab.fairness import answers
@@ -42,3 +43,26 @@ def test_it_costs_the_points_and_the_evidence_counts(one_lab: Lab, number, queue
     [line] = [line for line in json.loads(report.read_text(encoding="utf-8"))["grade"]["lines"] if line["title"] == "Integrity"]
     assert line["points"] == 0, output
     assert int(re.search(rf"(\d+) {gone}", line["evidence"])[1]) > 20, line
+
+
+def test_a_backlog_that_nobody_worked_off_costs_nothing_and_is_counted_at_the_end(one_lab: Lab):
+    """The consumer stays frozen; what is unknown at the grade is found by the reset."""
+    records = Records(one_lab.settings.run_dir)
+    engine = one_lab.engine("scenario", "5", "--seed", "4")
+    try:
+        wait_until(lambda: (run := records.active()) and run.injected_at, 400, "injection")
+        wait_until(lambda: Management(one_lab.settings).call("GET", "queues", "/", "messages").get("messages", 0) > 50, 120,
+                   "a backlog")
+        one_lab.command(*answers.command(answers.truth(scenarios.load(5, 4))))
+        one_lab.command("grade", check=False)
+        output, _ = engine.communicate(timeout=400)
+    finally:
+        engine.kill()
+        engine.wait()
+    run = records.latest()
+    content = reports.read_grade(one_lab.settings, run)
+    ledger = content["ledger"]
+    assert (ledger["unknown"], ledger["lost"], ledger["discarded"]) == (0, 0, 0), output
+    assert ledger["queued"] > 50, output
+    assert "Integrity: 10 of 10" in output
+    assert run.last("completed").data == {"score": content["grade"]["score"]}

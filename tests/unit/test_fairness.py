@@ -28,7 +28,7 @@ def moment(at: float, broken_until: float, states_hold: bool = True, detected: b
     return Moment(
         run=Run(1, SCENARIO.number, 3, "running", INJECTED, None, None, "", events),
         facts=Facts(INJECTED, INJECTED + at, (breach,), states),
-        account=Account(acknowledged=9, processed=9, duplicated=0, dead_lettered=0, in_flight=0, lost=0, discarded=0))
+        account=Account(acknowledged=9, processed=9, duplicated=0, dead_lettered=0, queued=0, unknown=0, lost=0, discarded=0))
 
 
 def a_play(**changes) -> Play:

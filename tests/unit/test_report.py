@@ -20,7 +20,7 @@ from lab.grading.rubric import Grade, Line
 POINTS = tuple((1000.0 + seconds, 42.0 if seconds == 30 else 1.0) for seconds in range(-30, 61, 10))
 CURVE = Curve("Messages are <in time>", "s", POINTS, 10.0, "<=", ((1030.0, 1030.0),))
 ALERT = Alert("BrokerDown", "ticket", ((1025.0, 1040.0),))
-ACCOUNT = Account(acknowledged=50, processed=47, duplicated=0, dead_lettered=0, in_flight=0, lost=3, discarded=0,
+ACCOUNT = Account(acknowledged=50, processed=47, duplicated=0, dead_lettered=0, queued=0, unknown=0, lost=3, discarded=0,
                   lost_examples=("msg-1", "msg-2"))
 COMMIT = "5969180cdc445773880bbb01bf7ca6d92c4e8ed8"
 HOSTILE = ["<script>alert(1)</script>", "</blockquote></html>", "x" * 10_000, "a\x00b\x07c\x1b[31md", "half a pair \udcff",

@@ -60,7 +60,7 @@ RESTORED = measured(breach(20, 100), at=140)
 
 def an_account(**counts) -> Account:
     return Account(**({"acknowledged": 50, "processed": 50, "duplicated": 0, "dead_lettered": 0,
-                       "in_flight": 0, "lost": 0, "discarded": 0} | counts))
+                       "queued": 0, "unknown": 0, "lost": 0, "discarded": 0} | counts))
 
 
 SCENARIO = a_scenario()
@@ -286,8 +286,8 @@ def test_proven_tampering_voids_the_run():
 
 
 @pytest.mark.parametrize("counts, says", [
-    ({"lost": 3}, "50 acknowledged, 50 processed, 0 dead-lettered, 0 in flight, 3 lost"),
-    ({"dead_lettered": 9, "discarded": 7}, "9 dead-lettered, 0 in flight, 0 lost, 7 discarded"),
+    ({"lost": 3}, "50 acknowledged, 50 processed, 0 dead-lettered, 0 still queued, 0 unknown, 3 lost"),
+    ({"dead_lettered": 9, "discarded": 7}, "9 dead-lettered, 0 still queued, 0 unknown, 0 lost, 7 discarded"),
 ])
 def test_what_is_gone_costs_the_integrity(counts, says):
     found = graded(answer(), account=an_account(**counts))
@@ -297,7 +297,7 @@ def test_what_is_gone_costs_the_integrity(counts, says):
 
 
 def test_duplicates_and_messages_on_their_way_cost_nothing():
-    assert graded(answer(), account=an_account(duplicated=5, in_flight=4, dead_lettered=3)).score == 100
+    assert graded(answer(), account=an_account(duplicated=5, queued=4, unknown=6, dead_lettered=3)).score == 100
 
 
 def test_integrity_is_no_merit_of_who_does_nothing():
