@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lab import slo
 from lab.engine import completion, reports, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
@@ -17,7 +18,7 @@ from lab.exam import signature
 from lab.exam.exam import Exam
 from lab.exam.key import Key
 from lab.grading import report, rubric
-from lab.grading.facts import Facts
+from lab.grading.facts import Breach, Facts
 from lab.grading.ledger import Account
 from lab.grading.measurements import Measurements
 from lab.settings import LabSettings
@@ -55,12 +56,13 @@ def graded(settings: LabSettings, account: Account, findings: list[dict] = RIGHT
     for kind, data in (("injected", {}), ("submission", {"findings": findings, "notes": ""})):
         records.add(run.id, kind, **data)
     run = records.get(run.id)
-    facts = Facts(run.injected_at, run.injected_at + 100, (), ())
+    breach = Breach(slo.objectives()[0], run.injected_at + 5, run.injected_at + 20, 0.5)
+    facts = Facts(run.injected_at, run.injected_at + 100, (breach,), ())
     grade = rubric.grade(SCENARIO, run, facts, account)
     records.add(run.id, "graded", score=grade.score)
     records.set_state(run.id, "graded")
     run = records.get(run.id)
-    evidence = {"irregularities": [], "sources": {"commit": None}}
+    evidence = {"tampering": [], "sources": {"commit": None}}
     about = {"candidate": "Ada", "minutes": 10, "seed": 1, "tier": None, "scenario_seed": 7} if sealed else None
     content = report.content(SCENARIO, run, grade, facts, account, Measurements((), ()), evidence, about)
     completion.publish(settings, run, content)
@@ -148,7 +150,7 @@ def test_what_was_noted_as_found_before_the_grade_does_not_count(settings):
 
 
 def test_an_exam_is_signed_again_by_its_engine(settings):
-    exams.hold(Exam(candidate="Ada", minutes=10, seed=1, tier=None, scenario_number=1, scenario_seed=7), "…", KEY)
+    exams.hold(Exam(candidate="Ada", minutes=10, seed=1, tier=None, scenario_number=1, scenario_seed=7, delay=10), "…", KEY)
     run = graded(settings, UNKNOWN, sealed=True)
     ledgers(settings, run)
     after = complete(settings, run)
@@ -158,7 +160,7 @@ def test_an_exam_is_signed_again_by_its_engine(settings):
 
 
 def test_an_exam_whose_engine_is_gone_stays_as_it_was_signed(settings, monkeypatch, fresh):
-    exams.hold(Exam(candidate="Ada", minutes=10, seed=1, tier=None, scenario_number=1, scenario_seed=7), "…", KEY)
+    exams.hold(Exam(candidate="Ada", minutes=10, seed=1, tier=None, scenario_number=1, scenario_seed=7, delay=10), "…", KEY)
     run = graded(settings, UNKNOWN, sealed=True)
     monkeypatch.setattr(completion, "_published", None)
     monkeypatch.setattr(exams, "_held", None)
