@@ -7,7 +7,7 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.run import Runner
 from chaoslib.types import Strategy
 
-from lab import output, slo
+from lab import baseline, output, slo
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.console import daemon
@@ -131,7 +131,10 @@ def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
         stack.hide_control()
     else:
         stack.show_control()
+    if stack.is_up():
+        baseline.ensure(settings, stack, view.current().progress)  # what it finds may keep `up` from its end
     stack.up(view.current().progress)
+    baseline.ensure(settings, stack, view.current().progress)
     _wait_for_steady_state(settings)
 
 

@@ -17,6 +17,10 @@ QUEUE = "messages"
 DEAD_LETTER_EXCHANGE = "messages.dlx"
 DEAD_LETTER_QUEUE = "messages.dlq"
 
+# Exchange to type, and (exchange, queue, routing key) of each binding.
+EXCHANGES = {EXCHANGE: "direct", DEAD_LETTER_EXCHANGE: "fanout"}
+BINDINGS = {(EXCHANGE, QUEUE, QUEUE), (DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, DEAD_LETTER_QUEUE)}
+
 _QUORUM = {"x-queue-type": "quorum"}
 _NOT_FOUND = 404
 
@@ -26,6 +30,12 @@ Step = Callable[[Callable], None]
 def retry_queue(delay_ms: int) -> str:
     """Name of the queue in which a message waits `delay_ms` before it returns to the main queue."""
     return f"messages.retry.{delay_ms}ms"
+
+
+def queue_arguments(retry_delays_ms: Iterable[int]) -> dict[str, dict]:
+    """The arguments of every queue, by its name."""
+    return {QUEUE: _QUORUM, DEAD_LETTER_QUEUE: _QUORUM,
+            **{retry_queue(delay): _retry_arguments(delay) for delay in retry_delays_ms}}
 
 
 def declare(channel: Channel, retry_delays_ms: Iterable[int], on_done: Callable[[], None]) -> None:
@@ -62,7 +72,7 @@ def restore(channel: Channel, queue: str, retry_delays_ms: Iterable[int], on_don
 
 def _main(channel: Channel) -> list[Step]:
     return [
-        lambda then: channel.exchange_declare(EXCHANGE, "direct", durable=True, callback=then),
+        lambda then: channel.exchange_declare(EXCHANGE, EXCHANGES[EXCHANGE], durable=True, callback=then),
         lambda then: channel.queue_declare(QUEUE, durable=True, arguments=_QUORUM, callback=then),
         lambda then: channel.queue_bind(QUEUE, EXCHANGE, QUEUE, callback=then),
     ]
@@ -70,14 +80,15 @@ def _main(channel: Channel) -> list[Step]:
 
 def _dead_letters(channel: Channel) -> list[Step]:
     return [
-        lambda then: channel.exchange_declare(DEAD_LETTER_EXCHANGE, "fanout", durable=True, callback=then),
+        lambda then: channel.exchange_declare(
+            DEAD_LETTER_EXCHANGE, EXCHANGES[DEAD_LETTER_EXCHANGE], durable=True, callback=then),
         lambda then: channel.queue_declare(DEAD_LETTER_QUEUE, durable=True, arguments=_QUORUM, callback=then),
-        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, callback=then),
+        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, callback=then),
     ]
 
 
-def _retry(channel: Channel, delay_ms: int) -> list[Step]:
-    arguments = _QUORUM | {
+def _retry_arguments(delay_ms: int) -> dict:
+    return _QUORUM | {
         "x-message-ttl": delay_ms,
         "x-dead-letter-exchange": EXCHANGE,
         "x-dead-letter-routing-key": QUEUE,
@@ -86,8 +97,11 @@ def _retry(channel: Channel, delay_ms: int) -> list[Step]:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
+
+
+def _retry(channel: Channel, delay_ms: int) -> list[Step]:
     return [lambda then: channel.queue_declare(
-        retry_queue(delay_ms), durable=True, arguments=arguments, callback=then)]
+        retry_queue(delay_ms), durable=True, arguments=_retry_arguments(delay_ms), callback=then)]
 
 
 def _take(steps: list[Step], on_done: Callable[[], None]) -> None:

@@ -1,14 +1,18 @@
 """Prometheus' configuration on the native stack: the same as in the containers, at other addresses."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+import requests
 import yaml
 
+from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack.native import control_address
 
+TIMEOUT_SECONDS = 10
 # How a job of prometheus.yml says where its targets are; here, files say it instead.
 _DISCOVERIES = ("static_configs", "dns_sd_configs")
 
@@ -17,13 +21,59 @@ def write_configuration(folder: Path) -> None:
     """Copy `prometheus/` to `folder`, with the addresses of the containers replaced by target files."""
     shutil.rmtree(folder / "rules", ignore_errors=True)  # a rule that is gone must not live on
     shutil.copytree(ROOT / "prometheus", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
-    path = folder / "prometheus.yml"
-    configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (folder / "prometheus.yml").write_text(_configuration(), encoding="utf-8")
+
+
+def changed_files(settings: LabSettings, consumers: dict[str, int]) -> list[str]:
+    """Of what Prometheus reads, the files that would be written otherwise now, or not at all; for those consumers."""
+    folder = settings.run_dir / "prometheus"
+    wanted = {"prometheus.yml": _configuration()} | {file: yaml.safe_dump(targets)
+                                                     for file, targets in _targets(settings, consumers).items()}
+    wanted |= {f"rules/{path.name}": path.read_text(encoding="utf-8")
+               for path in (ROOT / "prometheus" / "rules").glob("*.yml")}
+    names = wanted.keys() | {f"rules/{path.name}" for path in (folder / "rules").glob("*.yml")}
+    return sorted(name for name in names if wanted.get(name) != _content(folder / name))
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def written_at(*paths: Path) -> float:
+    """Unix time in seconds of the last change to one of these files, or to what is in these folders."""
+    inside = [one for path in paths for one in [path, *(path.iterdir() if path.is_dir() else [])]]
+    # Not the time of modification, which anybody can set.
+    return max(one.stat().st_ctime for one in inside)
+
+
+def loaded_at(url: str, program: str) -> float:
+    """Unix time in seconds at which the program at `url` last loaded its configuration; 0 where that failed."""
+    text = _ask("get", f"{url}/metrics").text
+    values = dict(re.findall(rf"^{program}_config_last_reload_(\w+) (\S+)$", text, re.MULTILINE))
+    return float(values.get("success_timestamp_seconds", 0)) * float(values.get("successful", 0))
+
+
+def reload(url: str) -> None:
+    """Raises LabError where the program at `url` does not load its configuration again."""
+    _ask("post", f"{url}/-/reload")
+
+
+def _ask(method: str, url: str) -> requests.Response:
+    try:
+        answer = requests.request(method, url, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise LabError(f"{url} does not answer as it should: {error}") from None
+    return answer
+
+
+def _configuration() -> str:
+    configuration = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     for job in configuration["scrape_configs"]:
         _read_from_file(job, target_file(job["job_name"]))
     for alertmanager in configuration["alerting"]["alertmanagers"]:
         _read_from_file(alertmanager, target_file("alertmanager"))
-    path.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
+    return yaml.safe_dump(configuration, sort_keys=False)
 
 
 def target_file(job: str) -> str:
@@ -36,8 +86,18 @@ def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> No
 
     `consumers` is their ports by name; None leaves what was said of them before.
     """
-    folder = settings.run_dir / "prometheus" / "targets"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = settings.run_dir / "prometheus"
+    (folder / "targets").mkdir(parents=True, exist_ok=True)
+    for file, targets in _targets(settings, consumers or {}).items():
+        if consumers is not None or file != target_file("consumer"):
+            # Renamed into place, so that Prometheus never reads half a file.
+            temporary = (folder / file).with_suffix(".tmp")
+            temporary.write_text(yaml.safe_dump(targets), encoding="utf-8")
+            os.replace(temporary, folder / file)
+
+
+def _targets(settings: LabSettings, consumers: dict[str, int]) -> dict[str, list]:
+    """The content of every file with targets."""
     ports = {
         "producer": settings.producer_port,
         "rabbitmq": settings.rabbitmq_prometheus_port,
@@ -46,22 +106,13 @@ def write_targets(settings: LabSettings, consumers: dict[str, int] | None) -> No
         "prometheus": settings.prometheus_port,
         "alertmanager": settings.alertmanager_port,
     }
-    for job, port in ports.items():
-        host = control_address.host(settings) if job == "toxiproxy" else "127.0.0.1"
-        _write_yaml(folder / f"{job}.yml", [{"targets": [f"{host}:{port}"]}])
-    if consumers is not None:
-        _write_yaml(folder / "consumer.yml", [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()])
+    hosts = {"toxiproxy": control_address.host(settings)}
+    files = {target_file(job): [{"targets": [f"{hosts.get(job, '127.0.0.1')}:{port}"]}] for job, port in ports.items()}
+    return files | {target_file("consumer"): [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"instance_name": name}} for name, port in consumers.items()]}
 
 
 def _read_from_file(where: dict, file: str) -> None:
     for discovery in _DISCOVERIES:
         where.pop(discovery, None)
     where["file_sd_configs"] = [{"files": [file]}]
-
-
-def _write_yaml(path: Path, content: list) -> None:
-    # Renamed into place, so that Prometheus never reads half a file.
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(content), encoding="utf-8")
-    os.replace(temporary, path)

@@ -15,7 +15,7 @@ import psutil
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, marked, ports
-from lab.stack.base import Progress, Status, check_consumers, no_end_in
+from lab.stack.base import Progress, Status, check_consumers, no_end_in, unlike_usual
 from lab.stack.logs import log_file, tail
 from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
@@ -32,7 +32,14 @@ from lab.stack.native.programs import (
     load_page,
     programs,
 )
-from lab.stack.native.scraping import write_targets
+from lab.stack.native.scraping import (
+    changed_files,
+    loaded_at,
+    reload,
+    write_configuration,
+    write_targets,
+    written_at,
+)
 from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
@@ -82,8 +89,21 @@ class NativeStack:
                 if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
                     progress(f"stopping {name}")
                     self.stop(name)
+        for name in [*self._usual, *consumer_names()]:
+            addition.forget(self._settings, name)
         self._start_supervisor()
         self._bring_up(self._default_consumers(), progress)
+        self._restore_watchers()
+
+    def differences(self) -> list[str]:
+        if not self._supervisor.is_running():
+            return ["the process supervisor does not run"]
+        statuses, usual = self.status(), [*self._usual, *self._default_consumers()]
+        alive = {one.name for one in statuses if one.pid}
+        return [*unlike_usual(statuses, usual),
+                *(f"{name}: runs with other settings than it would be started with now"
+                  for name in usual if name in alive and self._is_stale(name)),
+                *self._changed_watchers()]
 
     def clean(self, progress: Progress) -> None:
         killed = marked.kill(self._settings.run_dir)
@@ -109,6 +129,9 @@ class NativeStack:
 
     def links(self) -> list[dict]:
         return links(self._settings)
+
+    def consumer_connections(self) -> set[str]:
+        return set(self._default_consumers())
 
     def ledger_dir(self) -> Path:
         return self._settings.ledger_dir
@@ -232,6 +255,34 @@ class NativeStack:
         self._start_and_wait(["producer", *consumers], deadline, progress)
         self._start_and_wait(["traffic"], deadline, progress)
 
+    def _changed_watchers(self) -> list[str]:
+        """What Prometheus and Alertmanager have loaded is known by when: since then, no file may have changed."""
+        lines = [f"prometheus: {name} changed" for name in self._changed_files()]
+        for program, files in self._configurations.items():
+            if not lines and loaded_at(self._url(program), program) < written_at(*files):
+                lines.append(f"{program}: has not loaded its configuration since that was changed")
+        return lines
+
+    def _restore_watchers(self) -> None:
+        if self._changed_files():
+            write_configuration(self._settings.run_dir / "prometheus")
+        for program, files in self._configurations.items():
+            if loaded_at(self._url(program), program) < written_at(*files):
+                reload(self._url(program))
+
+    def _changed_files(self) -> list[str]:
+        return changed_files(self._settings, consumer_ports(self._settings, self._default_consumers()))
+
+    @property
+    def _configurations(self) -> dict[str, list[Path]]:
+        """The files and folders that each of them loads."""
+        folder = self._settings.run_dir / "prometheus"
+        return {"prometheus": [folder / "prometheus.yml", folder / "rules"],
+                "alertmanager": [ROOT / "prometheus" / "alertmanager.yml"]}
+
+    def _url(self, program: str) -> str:
+        return f"http://127.0.0.1:{next(iter(self._programs[program].ports.values()))}"
+
     def _move_toxiproxy(self) -> None:
         """Let it listen where it is to listen now."""
         self._programs = programs(self._settings)
@@ -272,6 +323,9 @@ class NativeStack:
 
     def _is_stale(self, name: str) -> bool:
         """Whether the program runs with other settings than it would be started with now."""
+        # Only a fault adds something, and only to what usually does not run.
+        if addition.of(self._settings, name):
+            return True
         return launched(self._settings, name) != self._programs[name].command(self._settings).as_dict()
 
     def _in_order(self, infos: list[dict]) -> list[dict]:
