@@ -13,6 +13,7 @@ from lab.stack.base import Progress, Stack
 
 # What the broker's management and Prometheus report may be some seconds old.
 SETTLE_SECONDS = 20
+PATIENCE_SECONDS = 3
 POLL_SECONDS = 0.5
 
 
@@ -47,9 +48,8 @@ def restore(settings: LabSettings, stack: Stack, progress: Progress) -> None:
 
 def ensure(settings: LabSettings, stack: Stack, progress: Progress) -> None:
     """Compare the lab with its baseline, and put back what differs. Raises LabError with what remains."""
-    found = differences(settings, stack)
-    # One part of a healthy lab may just have been slow to answer.
-    if found and (found := _after(POLL_SECONDS, settings, stack)):
+    # A part of a healthy lab may be slow to answer, or its services may be reconnecting.
+    if found := _lasting(PATIENCE_SECONDS, settings, stack):
         for line in found:
             progress(f"not at the baseline, so it is put back: {line}")
         restore(settings, stack, progress)
@@ -58,15 +58,14 @@ def ensure(settings: LabSettings, stack: Stack, progress: Progress) -> None:
 
 def check(settings: LabSettings, stack: Stack) -> None:
     """Return when nothing differs. Raises LabError with what remains."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    remaining = differences(settings, stack)
-    while remaining and time.monotonic() < deadline:
-        remaining = _after(POLL_SECONDS, settings, stack)
-    if remaining:
+    if remaining := _lasting(SETTLE_SECONDS, settings, stack):
         raise LabError("the lab is not at its baseline:\n" + "\n".join(f"  {line}" for line in remaining)
                        + "\n`lab reset` tries again; `make clean` and `make up` start from nothing")
 
 
-def _after(seconds: float, settings: LabSettings, stack: Stack) -> list[str]:
-    time.sleep(seconds)
-    return differences(settings, stack)
+def _lasting(seconds: float, settings: LabSettings, stack: Stack) -> list[str]:
+    """What still differs after so many seconds; returns as soon as nothing differs."""
+    deadline = time.monotonic() + seconds
+    while (found := differences(settings, stack)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return found

@@ -17,7 +17,7 @@ PLUGINS = sorted(re.findall(r"\w+", (ROOT / "rabbitmq" / "enabled_plugins").read
 _STATE = f"""
 catch case rabbit:is_running() of true -> ok; false -> rabbit:start() end,
 catch case rabbit_maintenance:is_being_drained_local_read(node()) of true -> rabbit_maintenance:revive(); _ -> ok end,
-catch rabbit_networking:resume_all_client_listeners(),
+catch rabbit_maintenance:resume_all_client_listeners(),
 ok = vm_memory_monitor:set_vm_memory_high_watermark({USUAL_MEMORY}),
 rabbit_disk_monitor:set_disk_free_limit("{USUAL_DISK}"),
 rabbit_runtime_parameters:set_global({MEMORY_LIMIT}, vm_memory_monitor:get_memory_limit(), <<"lab">>).

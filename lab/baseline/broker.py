@@ -3,6 +3,8 @@
 https://www.rabbitmq.com/docs/management#http-api
 """
 
+import socket
+
 import psutil
 
 from lab import settings as lab_settings
@@ -17,6 +19,7 @@ from services.consumer.settings import ConsumerSettings
 
 DISK_FREE_LIMIT = 50_000_000  # bytes: USUAL_DISK
 PRODUCER = "producer@"  # the names of its connections start so
+CONNECT_SECONDS = 2
 CONTAINER_MEMORY = 2**30  # mem_limit of docker-compose.yml
 
 
@@ -27,7 +30,7 @@ def compare(settings: LabSettings, stack: Stack) -> list[str]:
     management = Management(settings)
     found = management.call("GET", "definitions")
     return [*map(str, differences(_wanted(settings), found)),
-            *_of_nodes(management, found), *_of_tracing(management),
+            *_of_nodes(management, found), *_of_tracing(management), *_of_listener(settings),
             *(f"connection {name}: not one of the lab's" for name in _foreign_connections(management, stack).values())]
 
 
@@ -122,6 +125,15 @@ def _is_usual_memory(limit: int | None, stored: list[int]) -> bool:
 def _of_tracing(management: Management) -> list[str]:
     vhost = management.call("GET", "vhosts", VHOST, missing_ok=True)
     return ["tracing: on"] if vhost and vhost["tracing"] else []
+
+
+def _of_listener(settings: LabSettings) -> list[str]:
+    """Its listeners may be suspended, which leaves the connections that are open alone."""
+    try:
+        socket.create_connection(("127.0.0.1", settings.rabbitmq_port), CONNECT_SECONDS).close()
+    except OSError:
+        return ["broker: takes no connections"]
+    return []
 
 
 def _foreign_connections(management: Management, stack: Stack) -> dict[str, str]:

@@ -94,6 +94,7 @@ ACCESS = {
     "user": ([ctl("rabbitmqctl", "delete_user", "admin")], ["user admin: not an administrator"]),
     "management": ([ctl("rabbitmq-plugins", "disable", "rabbitmq_management")], ["rabbitmq: its management does not"]),
     "application": ([ctl("rabbitmqctl", "stop_app")], ["rabbitmq: its management does not answer"]),
+    "listeners": ([ctl("rabbitmqctl", "suspend_listeners")], ["rabbitmq: its management does not answer"]),
     "virtual-host": ([api("DELETE", "vhosts", "/")], [
         "virtual host /: missing", "permissions of admin: missing", "policy messages: missing", "queue messages: missing",
         "exchange messages: missing", "binding messages queue messages messages: missing"]),
@@ -130,8 +131,7 @@ DAMAGES = {
         ctl("rabbitmq-plugins", "set", "rabbitmq_management", "rabbitmq_shovel"),
         api("PUT", "parameters", "shovel", "/", "mine", value=SHOVEL),
         ctl("rabbitmqctl", "eval", "vm_memory_monitor:set_vm_memory_high_watermark(0.0001), "
-                                   "rabbit_disk_monitor:set_disk_free_limit(\"1000000GB\"), "
-                                   "rabbit_networking:suspend_all_client_listeners()."),
+                                   "rabbit_disk_monitor:set_disk_free_limit(\"1000000GB\")."),
     ], ["plugins: rabbitmq_management, rabbitmq_shovel instead of", "parameter shovel mine: not one", "queue stolen: not",
         "memory limit: changed", "disk limit: changed", "memory alarm: in effect", "disk alarm: in effect",
         "connection without a name of user none: not one"]),

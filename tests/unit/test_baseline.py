@@ -113,6 +113,7 @@ class TestBeforeARun:
         answers, done = [], []
         monkeypatch.setattr(baseline, "POLL_SECONDS", 0)
         monkeypatch.setattr(baseline, "SETTLE_SECONDS", 0)
+        monkeypatch.setattr(baseline, "PATIENCE_SECONDS", 0)
         monkeypatch.setattr(baseline, "differences", lambda *_: answers.pop(0) if len(answers) > 1 else answers[0])
         monkeypatch.setattr(baseline, "restore", lambda *_: done.append("restored"))
         return answers, done
@@ -123,15 +124,16 @@ class TestBeforeARun:
         baseline.ensure(None, None, done.append)
         assert done == []
 
-    def test_nothing_is_done_about_what_is_gone_at_once(self, lab):
+    def test_nothing_is_done_about_what_is_gone_at_once(self, lab, monkeypatch):
         answers, done = lab
+        monkeypatch.setattr(baseline, "PATIENCE_SECONDS", 60)
         answers[:] = [["traffic: slow"], []]
         baseline.ensure(None, None, done.append)
         assert done == []
 
     def test_what_differs_is_said_and_put_back(self, lab):
         answers, done = lab
-        answers[:] = [["tracing: on"], ["tracing: on"], []]
+        answers[:] = [["tracing: on"], []]
         baseline.ensure(None, None, done.append)
         assert done == ["not at the baseline, so it is put back: tracing: on", "restored"]
 
