@@ -63,13 +63,6 @@ class Prometheus:
         """When its process started, as ISO 8601."""
         return self._ask("status/runtimeinfo")["startTime"]
 
-    def formatted(self, query: str) -> str:
-        """A query in the one form that does not depend on how it was written.
-
-        https://prometheus.io/docs/prometheus/latest/querying/api/#formatting-query-expressions
-        """
-        return self._ask("format_query", query=query)
-
     def rules(self) -> list[dict]:
         """The groups of rules that it has loaded."""
         return self._ask("rules")["groups"]
@@ -92,7 +85,7 @@ class Prometheus:
         if content.get("status") != "success":
             raise LabError(f"Prometheus refused {parameters.get('query')!r}: {content.get('error')}")
         data = content["data"]
-        return data.get("result", data) if isinstance(data, dict) else data
+        return data.get("result", data)
 
 
 def _series(results: Iterable[dict]) -> list[Series]:

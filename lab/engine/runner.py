@@ -7,7 +7,7 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.run import Runner
 from chaoslib.types import Strategy
 
-from lab import output, slo
+from lab import baseline, output, slo
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.console import daemon
@@ -15,7 +15,6 @@ from lab.engine import completion, experiment, reset, view
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.errors import LabError
-from lab.evidence import metrics
 from lab.exclusive import exclusive
 from lab.exam import exam as exams
 from lab.exam.exam import Exam
@@ -138,8 +137,11 @@ def _bring_up_alone(settings: LabSettings, blind: bool) -> None:
     # Restarting Toxiproxy cuts every connection, and a former run leaves alerts and spent error budgets: what the
     # candidate sees, and what the judge measures, begins after that.
     is_disturbed = stack.hide_control() if blind else stack.show_control()
+    if stack.is_up():
+        is_disturbed |= baseline.ensure(settings, stack, progress)  # what it finds may keep `up` from its end
     stack.up(progress)
-    if is_disturbed or Records(settings.run_dir).has_injected() or not metrics.is_genuine(Prometheus(settings.judge_url)):
+    is_disturbed |= baseline.ensure(settings, stack, progress)
+    if is_disturbed or Records(settings.run_dir).has_injected():
         progress("starting Prometheus and the judge without what they measured before")
         stack.forget_metrics(progress)
         _wait_for_steady_state(settings, CLEAN_SECONDS)

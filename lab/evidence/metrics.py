@@ -4,12 +4,9 @@ import hashlib
 import json
 import time
 
-import yaml
-
 from lab.evidence.signal import Signal
 from lab.grading.facts import STEP_SECONDS, holes
 from lab.prometheus import Prometheus
-from lab.settings import ROOT
 
 # The moments of its scrapes: a value itself seems to last for minutes after the last one.
 SCRAPES = 'timestamp(up{job="traffic"})'
@@ -20,23 +17,6 @@ def loaded(judge: Prometheus) -> dict[str, str]:
     rules = [[group["name"], [[rule.get(key) for key in ("name", "query", "duration", "labels")]
                               for rule in group["rules"]]] for group in judge.rules()]
     return {"configuration": _digest(judge.configuration()), "rules": _digest(rules), "start": judge.started_at()}
-
-
-def is_genuine(judge: Prometheus) -> bool:
-    """Whether it has loaded the repository's rules, and no others. Raises LabError."""
-    files = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
-    wanted = [(group["name"], [_as_written(judge, rule) for rule in group["rules"]])
-              for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
-    found = [(group["name"], [_as_loaded(judge, rule) for rule in group["rules"]]) for group in judge.rules()]
-    return sorted(wanted) == sorted(found)
-
-
-def _as_written(judge: Prometheus, rule: dict) -> tuple[str, str]:
-    return rule.get("record") or rule["alert"], judge.formatted(rule["expr"])
-
-
-def _as_loaded(judge: Prometheus, rule: dict) -> tuple[str, str]:
-    return rule["name"], judge.formatted(rule["query"])
 
 
 def signals(judge: Prometheus, start: float, end: float) -> list[Signal]:

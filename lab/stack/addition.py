@@ -12,6 +12,10 @@ def remember(settings: LabSettings, service: str, environment: Mapping[str, str]
     (folder / f"{service}.json").write_text(json.dumps(dict(environment)), encoding="utf-8")
 
 
+def forget(settings: LabSettings, service: str) -> None:
+    (settings.run_dir / "environment" / f"{service}.json").unlink(missing_ok=True)
+
+
 def of(settings: LabSettings, service: str) -> dict[str, str]:
     path = settings.run_dir / "environment" / f"{service}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,6 +1,6 @@
 """What every form of the stack can do. Nothing above this interface knows which form runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,32 @@ def check_open(service: str) -> None:
         raise LabError("the judge measures the grade, so no command stops, changes or enters it")
 
 
+def unlike_usual(statuses: Iterable[Status], usual: Iterable[str]) -> list[str]:
+    """A line for each service that does not run as usual, and for each that usually does not run."""
+    found = {one.name: one for one in statuses}
+    wanted = set(usual)
+    extra = sorted(name for name, one in found.items() if name not in wanted and one.state != "stopped")
+    lines = [f"{name}: {problem}" for name in sorted(wanted) if (problem := _problem(found.get(name)))]
+    lines += [f"{name}: {found[name].state}, though it usually does not run" for name in extra if not _is_consumer(name)]
+    if surplus := sum(map(_is_consumer, extra)):
+        count = sum(map(_is_consumer, wanted))
+        lines.append(f"consumers: {count + surplus} instead of {count}")
+    return lines
+
+
+def _problem(status: Status | None) -> str | None:
+    if status is None:
+        return "missing"
+    # A program without a health check counts as starting for its first seconds.
+    if status.state not in {"running", "starting"}:
+        return status.state
+    return f"not healthy: {status.detail}" if status.state == "running" and status.healthy is False else None
+
+
+def _is_consumer(name: str) -> bool:
+    return name.startswith("consumer-") and name.removeprefix("consumer-").isdigit()
+
+
 def no_end_in(service: str, argv: list[str], timeout: float) -> LabError:
     """What to raise when a command beside a service has not ended in time."""
     return LabError(f"{service} has not done `{' '.join(argv)[:200]}` within {timeout:g} s: "
@@ -60,6 +86,9 @@ class Stack(Protocol):
 
     def reset(self, progress: Progress) -> None:
         """Run exactly what `up` on a fresh lab runs, all of it with the settings of now."""
+
+    def differences(self) -> list[str]:
+        """What is not as `reset` would leave it, a line each: services, their settings, Prometheus' configuration."""
 
     def clean(self, progress: Progress) -> None:
         """Remove every process and file of this lab, whatever state it is in."""
@@ -86,6 +115,9 @@ class Stack(Protocol):
 
     def links(self) -> list[dict]:
         """Toxiproxy's proxies as they ought to be: every AMQP connection of the services crosses one of them."""
+
+    def consumer_connections(self) -> set[str]:
+        """The names of the consumers' connections, as the broker's management shows them."""
 
     def ledger_dir(self) -> Path:
         """The folder with the ledgers of clients and consumers, as they are now."""

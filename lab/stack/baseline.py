@@ -1,6 +1,6 @@
-"""The broker's baseline: user, permissions and policies, applied at `up` and at every reset.
+"""The broker's management API, its command line tools, and the user, permissions and policies that `up` applies.
 
-Set through the management API, which is the same for every form of the stack.
+The API is the same for every form of the stack. `lab.baseline` compares everything with the baseline and restores it.
 https://www.rabbitmq.com/docs/management#http-api
 """
 
@@ -32,7 +32,7 @@ POLICIES = {policy.pop("name"): policy for policy in json.loads(
 
 
 class Management:
-    """RabbitMQ's management API: GET, PUT and DELETE. Raises LabError when it does not answer or refuses."""
+    """RabbitMQ's management API. Raises LabError when it does not answer or refuses."""
 
     def __init__(self, settings: LabSettings):
         self._url = f"{settings.management_url}/api"
@@ -61,7 +61,7 @@ class Management:
     def _answer(self, method: str, *path: str, body: dict | None = None) -> requests.Response:
         url = "/".join([self._url, *(quote(part, safe="") for part in path)])
         try:
-            return self._session.request(method, url, timeout=TIMEOUT_SECONDS, json=body if method == "PUT" else None)
+            return self._session.request(method, url, timeout=TIMEOUT_SECONDS, json=body if method in {"PUT", "POST"} else None)
         except requests.RequestException:
             raise LabError("the broker's management does not answer: `lab start rabbitmq`") from None
 
@@ -93,23 +93,6 @@ def apply_broker(settings: LabSettings) -> None:
                 management.call("DELETE", kind, "/", policy["name"], missing_ok=True)
     for name, policy in POLICIES.items():
         management.call("PUT", "policies", "/", name, **policy)
-
-
-def apply_limits(stack: Stack) -> None:
-    """Bring the limits of memory and disk to the baseline; what they are now, nothing tells at once.
-
-    Raises LabError where the broker is down.
-    """
-    set_memory_watermark(stack, USUAL_MEMORY)
-    control(stack, "set_disk_free_limit", USUAL_DISK)
-
-
-def apply_exporter(stack: Stack) -> None:
-    """Let the broker serve its metrics. Raises LabError where it does not take that."""
-    # Asked of the broker: its management knows it only seconds after a start.
-    if run_in_broker(stack, f"rabbitmq-plugins is_enabled {EXPORTER} >/dev/null 2>&1 "
-                            f"|| rabbitmq-plugins enable {EXPORTER} >/dev/null"):
-        raise LabError(f"the broker does not enable {EXPORTER}: `lab logs rabbitmq`")
 
 
 def set_memory_watermark(stack: Stack, share: str) -> None:

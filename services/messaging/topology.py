@@ -19,6 +19,10 @@ DEAD_LETTER_EXCHANGE = "messages.dlx"
 DEAD_LETTER_QUEUE = "messages.dlq"
 
 _RETRY_QUEUE = re.compile(r"messages\.retry\.\d+ms")
+# Exchange to type, and (exchange, queue, routing key) of each binding.
+EXCHANGES = {EXCHANGE: "direct", DEAD_LETTER_EXCHANGE: "fanout"}
+BINDINGS = {(EXCHANGE, QUEUE, QUEUE), (DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, DEAD_LETTER_QUEUE)}
+
 _QUORUM = {"x-queue-type": "quorum"}
 _NOT_FOUND = 404
 
@@ -33,6 +37,12 @@ def retry_queue(delay_ms: int) -> str:
 def is_ours(queue: str) -> bool:
     """Whether `declare` makes a queue of this name, for some retry delay."""
     return queue in (QUEUE, DEAD_LETTER_QUEUE) or _RETRY_QUEUE.fullmatch(queue) is not None
+
+
+def queue_arguments(retry_delays_ms: Iterable[int]) -> dict[str, dict]:
+    """The arguments of every queue, by its name."""
+    return {QUEUE: _QUORUM, DEAD_LETTER_QUEUE: _QUORUM,
+            **{retry_queue(delay): _retry_arguments(delay) for delay in retry_delays_ms}}
 
 
 def declare(channel: Channel, retry_delays_ms: Iterable[int], on_done: Callable[[], None]) -> None:
@@ -69,7 +79,7 @@ def restore(channel: Channel, queue: str, retry_delays_ms: Iterable[int], on_don
 
 def _main(channel: Channel) -> list[Step]:
     return [
-        lambda then: channel.exchange_declare(EXCHANGE, "direct", durable=True, callback=then),
+        lambda then: channel.exchange_declare(EXCHANGE, EXCHANGES[EXCHANGE], durable=True, callback=then),
         lambda then: channel.queue_declare(QUEUE, durable=True, arguments=_QUORUM, callback=then),
         lambda then: channel.queue_bind(QUEUE, EXCHANGE, QUEUE, callback=then),
     ]
@@ -77,14 +87,15 @@ def _main(channel: Channel) -> list[Step]:
 
 def _dead_letters(channel: Channel) -> list[Step]:
     return [
-        lambda then: channel.exchange_declare(DEAD_LETTER_EXCHANGE, "fanout", durable=True, callback=then),
+        lambda then: channel.exchange_declare(
+            DEAD_LETTER_EXCHANGE, EXCHANGES[DEAD_LETTER_EXCHANGE], durable=True, callback=then),
         lambda then: channel.queue_declare(DEAD_LETTER_QUEUE, durable=True, arguments=_QUORUM, callback=then),
-        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, callback=then),
+        lambda then: channel.queue_bind(DEAD_LETTER_QUEUE, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, callback=then),
     ]
 
 
-def _retry(channel: Channel, delay_ms: int) -> list[Step]:
-    arguments = _QUORUM | {
+def _retry_arguments(delay_ms: int) -> dict:
+    return _QUORUM | {
         "x-message-ttl": delay_ms,
         "x-dead-letter-exchange": EXCHANGE,
         "x-dead-letter-routing-key": QUEUE,
@@ -93,8 +104,11 @@ def _retry(channel: Channel, delay_ms: int) -> list[Step]:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
+
+
+def _retry(channel: Channel, delay_ms: int) -> list[Step]:
     return [lambda then: channel.queue_declare(
-        retry_queue(delay_ms), durable=True, arguments=arguments, callback=then)]
+        retry_queue(delay_ms), durable=True, arguments=_retry_arguments(delay_ms), callback=then)]
 
 
 def _take(steps: list[Step], on_done: Callable[[], None]) -> None:

@@ -84,7 +84,7 @@ def test_what_the_engine_refuses_is_an_error_with_its_words(programs):
 def test_a_value_with_a_meaning_in_yaml_is_read_as_it_is(programs, value):
     shown = f"services: {{a: {{environment: {{KEY: {value}}}}}}}"
     programs(docker=f"""case "$*" in *config*) echo "{shown}" ;; esac""")
-    assert docker.environment_of("a", "lab", {}) == {"KEY": value.strip("'")}
+    assert docker.environments("lab", {})["a"] == {"KEY": value.strip("'")}
 
 
 def test_a_variable_that_is_not_set_is_not_in_the_environment():

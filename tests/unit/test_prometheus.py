@@ -128,7 +128,7 @@ def test_promtool_accepts_the_configuration():
 
 def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
     settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
-    write_configuration(settings, tmp_path / "prometheus")
+    write_configuration(settings, "prometheus")
     write_targets(settings, {"consumer-1": 8000})
     assert "WARNING" not in run("promtool", "check", "config", tmp_path / "prometheus" / "prometheus.yml")
     made = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ def test_promtool_accepts_what_the_native_stack_makes_of_it(tmp_path):
 
 def test_the_judge_has_the_same_jobs_and_its_configuration_names_what_stays(tmp_path):
     settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
-    write_configuration(settings, tmp_path / JUDGE)
+    write_configuration(settings, JUDGE)
     write_targets(settings, {"consumer-1": 8000})
     assert "WARNING" not in run("promtool", "check", "config", tmp_path / JUDGE / "prometheus.yml")
     made = yaml.safe_load((tmp_path / JUDGE / "prometheus.yml").read_text(encoding="utf-8"))

@@ -25,6 +25,7 @@ class Container:
         self.service: str = labels["com.docker.compose.service"]
         self.number = int(labels["com.docker.compose.container-number"])
         self.image: str = inspected["Image"]
+        self.hostname: str = inspected["Config"]["Hostname"]
         self.environment: dict[str, str] = environment(inspected["Config"])
         self._inspected = inspected
 

@@ -85,16 +85,17 @@ def compose_argv(project: str, *arguments: str) -> list[str]:
     return [*command, *settings, "--project-name", project, *arguments]
 
 
-def environment_of(service: str, project: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What docker-compose.yml puts into the environment of a service, with the settings of now."""
+def environments(project: str, environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What docker-compose.yml puts into the environment of each service, with the settings of now."""
     asked = compose("--profile", "*", "config", project=project, environment=environment)
-    wanted = yaml.load(asked, Configuration)["services"][service].get("environment", {})
-    return {key: str(value).replace("$$", "$") for key, value in wanted.items() if value is not None}
+    return {service: {key: str(value).replace("$$", "$") for key, value in wanted.get("environment", {}).items()
+                      if value is not None}
+            for service, wanted in yaml.load(asked, Configuration)["services"].items()}
 
 
-def image_environment(image: str) -> dict[str, str]:
-    """What an image itself puts into the environment of its containers."""
-    return environment(json.loads(run("image", "inspect", image))[0]["Config"])
+def image_environments(images: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What each of these images, named by its id, puts into the environment of its containers."""
+    return {one["Id"]: environment(one["Config"]) for one in json.loads(run("image", "inspect", *images))}
 
 
 def containers(project: str) -> list[Container]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, health, ports
-from lab.stack.base import JUDGE, Progress, Status, check_consumers, check_open, no_end_in
+from lab.stack.base import JUDGE, Progress, Status, check_consumers, check_open, no_end_in, unlike_usual
 from lab.stack.compose import docker
 from lab.stack.compose.container import Container
 from lab.stack.compose.tunnel import Tunnel
@@ -63,6 +63,15 @@ class ComposeStack:
         self._on_each([one for one in self._all() if one.service in FAULTS], "rm", "--force")
         self._bring_up(self._settings.lab_consumers, progress)
 
+    def differences(self) -> list[str]:
+        # The images hold Prometheus' configuration, and nothing can be written to them.
+        everything = self._all()
+        consumers = [f"consumer-{number}" for number in range(1, self._settings.lab_consumers + 1)]
+        usual = [name for name in SERVICES if name not in {"consumer", *FAULTS}] + consumers
+        return [*unlike_usual([one.status() for one in everything], usual),
+                *(f"{one.name}: runs with other settings than it would be started with now"
+                  for one in self._stale([one for one in everything if one.lives and one.service not in FAULTS]))]
+
     def clean(self, progress: Progress) -> None:
         for removed in docker.remove_all(self._project):
             progress(f"removed {removed}")
@@ -97,6 +106,9 @@ class ComposeStack:
 
     def links(self) -> list[dict]:
         return json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))
+
+    def consumer_connections(self) -> set[str]:
+        return {one.hostname for one in self._containers("consumer")}
 
     def ledger_dir(self) -> Path:
         holder = next((one for one in self._all() if one.service in WITH_LEDGER), None)
@@ -216,17 +228,20 @@ class ComposeStack:
         if not found and service not in SERVICES:
             raise self._unknown(service)
         self._wake(found)
-        if not found or self._is_stale(found):
+        if not found or self._stale(found):
             count = len(self._containers("consumer")) or self._settings.lab_consumers
             self._up_services(*(["--scale", f"consumer={count}"] if kind == "consumer" else []), kind)
         else:
             self._on_each([one for one in found if not one.lives], "start")
         self._wait_healthy([one.name for one in self._containers(kind)], self._deadline())
 
-    def _is_stale(self, found: list[Container]) -> bool:
-        """Whether one of them has another environment than it would be made with now."""
-        wanted = docker.environment_of(found[0].service, self._project, self._additions)
-        return any(one.environment != docker.image_environment(one.image) | wanted for one in found)
+    def _stale(self, found: list[Container]) -> list[Container]:
+        """Those that have another environment than they would be made with now."""
+        if not found:
+            return []
+        wanted = docker.environments(self._project, self._additions)
+        images = docker.image_environments({one.image for one in found})
+        return [one for one in found if one.environment != images[one.image] | wanted[one.service]]
 
     def _up_services(self, *arguments: str) -> None:
         self._compose("--profile", "faults", "up", "--detach", "--no-deps", *arguments)

@@ -16,7 +16,9 @@ def main() -> None:
     try:
         current = settings.load()
         name = sys.argv[1]
-        command = programs(current)[name].command(current)
+        program = programs(current)[name]
+        program.prepare(current)
+        command = program.command(current)
         note_launch(current, name, command)
     except LabError as error:
         sys.exit(str(error))

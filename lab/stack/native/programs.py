@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -48,11 +49,12 @@ class Program:
     """One program; times are in seconds."""
 
     name: str
-    command: Callable[[LabSettings], Command]
+    command: Callable[[LabSettings], Command]  # changes nothing: it is also asked for to compare
     ports: dict[str, int] = field(default_factory=dict)  # setting -> port
     health_url: str | None = None
     start_wait: int = 20
     stop_wait: int = 15
+    prepare: Callable[[LabSettings], None] = lambda _settings: None  # writes the files that it reads at its start
 
 
 def programs(settings: LabSettings) -> dict[str, Program]:
@@ -64,17 +66,19 @@ def programs(settings: LabSettings) -> dict[str, Program]:
             "RABBITMQ_MANAGEMENT_PORT": settings.rabbitmq_management_port,
             "RABBITMQ_PROMETHEUS_PORT": settings.rabbitmq_prometheus_port,
             "RABBITMQ_DIST_PORT": settings.rabbitmq_dist_port,
-        }, f"{settings.management_url}/api/overview", start_wait=90, stop_wait=30),
+        }, f"{settings.management_url}/api/overview", start_wait=90, stop_wait=30, prepare=_prepare_rabbitmq),
         Program("toxiproxy", _toxiproxy, {
             "TOXIPROXY_PORT": settings.toxiproxy_port,
             "PRODUCER_LINK_PORT": settings.producer_link_port,
             "CONSUMER_LINK_PORT": settings.consumer_link_port,
             "CONSUMER_STANDBY_LINK_PORT": settings.consumer_standby_link_port,
             "PRODUCER_STANDBY_LINK_PORT": settings.producer_standby_link_port,
-        }, f"http://{control_address.host(settings)}:{settings.toxiproxy_port}/version"),
+        }, f"http://{control_address.host(settings)}:{settings.toxiproxy_port}/version",
+            prepare=_prepare_toxiproxy),
         Program("prometheus", _prometheus, {"PROMETHEUS_PORT": settings.prometheus_port},
-                f"{settings.prometheus_url}/-/ready"),
-        Program(JUDGE, _judge, {"JUDGE_PORT": settings.judge_port}, f"{settings.judge_url}/-/ready"),
+                f"{settings.prometheus_url}/-/ready", prepare=partial(_prepare_scraper, name=PROMETHEUS)),
+        Program(JUDGE, _judge, {"JUDGE_PORT": settings.judge_port}, f"{settings.judge_url}/-/ready",
+                prepare=partial(_prepare_scraper, name=JUDGE)),
         Program("alertmanager", _alertmanager, {"ALERTMANAGER_PORT": settings.alertmanager_port},
                 f"http://127.0.0.1:{settings.alertmanager_port}/-/ready"),
         Program("grafana", _grafana, {"GRAFANA_PORT": settings.grafana_port},
@@ -178,6 +182,10 @@ def _epmd(settings: LabSettings) -> Command:
 
 
 def _rabbitmq(settings: LabSettings) -> Command:
+    return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
+
+
+def _prepare_rabbitmq(settings: LabSettings) -> None:
     home = settings.run_dir / "rabbitmq"
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "rabbitmq" / "enabled_plugins", home)
@@ -192,7 +200,6 @@ def _rabbitmq(settings: LabSettings) -> Command:
     # Its terms, unlike the lines of rabbitmq.conf, can quote any character.
     (home / "advanced.config").write_text("[{rabbit, [{default_user, %s}, {default_pass, %s}]}].\n" % (
         _erlang(settings.rabbitmq_user), _erlang(settings.rabbitmq_pass)), encoding="utf-8")
-    return Command([str(RABBITMQ_BIN / "rabbitmq-server")], broker_environment(settings))
 
 
 def _erlang(text: str) -> str:
@@ -201,12 +208,18 @@ def _erlang(text: str) -> str:
 
 
 def _toxiproxy(settings: LabSettings) -> Command:
-    config = settings.run_dir / "toxiproxy.json"
-    config.write_text(json.dumps(links(settings), indent=2), encoding="utf-8")
     binary = toxiproxy_binary(settings)
     server = [binary] if binary else [sys.executable, "-m", "lab.proxy"]
     return Command([*server, "-host", control_address.host(settings), "-port", str(settings.toxiproxy_port),
-                    "-config", str(config), "-proxy-metrics", "-runtime-metrics"])
+                    "-config", str(_toxiproxy_file(settings)), "-proxy-metrics", "-runtime-metrics"])
+
+
+def _prepare_toxiproxy(settings: LabSettings) -> None:
+    _toxiproxy_file(settings).write_text(json.dumps(links(settings), indent=2), encoding="utf-8")
+
+
+def _toxiproxy_file(settings: LabSettings) -> Path:
+    return settings.run_dir / "toxiproxy.json"
 
 
 def _prometheus(settings: LabSettings) -> Command:
@@ -218,16 +231,18 @@ def _judge(settings: LabSettings) -> Command:
 
 
 def _scraper(settings: LabSettings, name: str, port: int) -> list[str]:
-    """The command line of one Prometheus; its configuration is written afresh."""
     folder = settings.run_dir / name
-    write_configuration(settings, folder)
-    unknown = not (folder / target_file("consumer")).exists()
-    write_targets(settings, consumer_ports(settings, consumer_names(settings.lab_consumers)) if unknown else None)
     return [
         _which("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={settings.run_dir / f'{name}-data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
+
+
+def _prepare_scraper(settings: LabSettings, name: str) -> None:
+    write_configuration(settings, name)
+    unknown = not (settings.run_dir / name / target_file("consumer")).exists()
+    write_targets(settings, consumer_ports(settings, consumer_names(settings.lab_consumers)) if unknown else None)
 
 
 def _grafana(settings: LabSettings) -> Command:

@@ -15,7 +15,15 @@ import psutil
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings
 from lab.stack import addition, baseline, health, marked, ports
-from lab.stack.base import JUDGE, Progress, Status, check_consumers, check_open, no_end_in
+from lab.stack.base import (
+    JUDGE,
+    Progress,
+    Status,
+    check_consumers,
+    check_open,
+    no_end_in,
+    unlike_usual,
+)
 from lab.stack.logs import log_file, tail
 from lab.stack.native import control_address, logtail
 from lab.stack.native.programs import (
@@ -32,7 +40,17 @@ from lab.stack.native.programs import (
     load_page,
     programs,
 )
-from lab.stack.native.scraping import judged_consumers, write_targets
+from lab.stack.native.scraping import (
+    PROMETHEUS,
+    SCRAPERS,
+    changed_files,
+    judged_consumers,
+    loaded_at,
+    reload,
+    write_configuration,
+    write_targets,
+    written_at,
+)
 from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
@@ -42,7 +60,7 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9/ .,_+=@-]+")
 # The broker's tools find it through epmd.
 NEEDED_BY = {"rabbitmq": ["epmd"]}
 # Each keeps what it remembers in a folder of its own.
-WITH_HISTORY = ["prometheus", JUDGE, "alertmanager"]
+WITH_HISTORY = [*SCRAPERS, "alertmanager"]
 # What the grade is measured at.
 MEASURED = ["producer", *consumer_names(), "traffic"]
 STATE_DEADLINE_SECONDS = 60
@@ -86,8 +104,21 @@ class NativeStack:
                 if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
                     progress(f"stopping {name}")
                     self.stop(name)
+        for name in [*self._usual, *consumer_names()]:
+            addition.forget(self._settings, name)
         self._start_supervisor()
         self._bring_up(self._default_consumers(), progress)
+        self._restore_watchers(progress)
+
+    def differences(self) -> list[str]:
+        if not self._supervisor.is_running():
+            return ["the process supervisor does not run"]
+        statuses, usual = self.status(), [*self._usual, *self._default_consumers()]
+        alive = {one.name for one in statuses if one.pid}
+        return [*unlike_usual(statuses, usual),
+                *(f"{name}: runs with other settings than it would be started with now"
+                  for name in usual if name in alive and self._is_stale(name)),
+                *self._changed_watchers()]
 
     def clean(self, progress: Progress) -> None:
         killed = marked.kill(self._settings.run_dir)
@@ -112,10 +143,7 @@ class NativeStack:
 
     def forget_metrics(self, progress: Progress) -> None:
         self._need_up()
-        self._stop_together(WITH_HISTORY)
-        for name in WITH_HISTORY:
-            shutil.rmtree(self._settings.run_dir / f"{name}-data", ignore_errors=True)
-        self._start_and_wait(WITH_HISTORY, time.monotonic() + self._settings.lab_up_deadline, progress)
+        self._forget(WITH_HISTORY, progress)
 
     def impostors(self) -> list[str]:
         if not self._supervisor.is_running():
@@ -131,6 +159,9 @@ class NativeStack:
 
     def links(self) -> list[dict]:
         return links(self._settings)
+
+    def consumer_connections(self) -> set[str]:
+        return set(consumer_names())  # that more of them run than usual is a difference of its own
 
     def ledger_dir(self) -> Path:
         return self._settings.ledger_dir
@@ -255,6 +286,46 @@ class NativeStack:
         self._start_and_wait(["producer", *consumers], deadline, progress)
         self._start_and_wait(["traffic"], deadline, progress)
 
+    def _forget(self, names: list[str], progress: Progress) -> None:
+        """Restart them without what they remember."""
+        self._stop_together(names)
+        for name in names:
+            shutil.rmtree(self._settings.run_dir / f"{name}-data", ignore_errors=True)
+        self._start_and_wait(names, time.monotonic() + self._settings.lab_up_deadline, progress)
+
+    def _changed_watchers(self) -> list[str]:
+        """What they have loaded is known by when: since then, no file may have changed."""
+        return self._changed_files() or [f"{program}: has not loaded its configuration since that was changed"
+                                         for program in self._configurations if not self._has_loaded(program)]
+
+    def _restore_watchers(self, progress: Progress) -> None:
+        if self._changed_files():
+            for name in SCRAPERS:
+                write_configuration(self._settings, name)
+        for program in self._configurations:
+            if not self._has_loaded(program):
+                if program == JUDGE:  # which loads nothing on demand; what it measured by other rules is worth nothing
+                    self._forget([JUDGE], progress)
+                else:
+                    reload(self._url(program))
+
+    def _has_loaded(self, program: str) -> bool:
+        kind = PROMETHEUS if program == JUDGE else program
+        return loaded_at(self._url(program), kind) >= written_at(*self._configurations[program])
+
+    def _changed_files(self) -> list[str]:
+        return changed_files(self._settings, consumer_ports(self._settings, self._default_consumers()))
+
+    @property
+    def _configurations(self) -> dict[str, list[Path]]:
+        """The files and folders that each of them loads."""
+        folders = {name: self._settings.run_dir / name for name in SCRAPERS}
+        return {name: [folder / "prometheus.yml", folder / "rules"] for name, folder in folders.items()} | {
+            "alertmanager": [ROOT / "prometheus" / "alertmanager.yml"]}
+
+    def _url(self, program: str) -> str:
+        return f"http://127.0.0.1:{next(iter(self._programs[program].ports.values()))}"
+
     def _move_toxiproxy(self) -> bool:
         """Let it listen at its present address; returns whether it was running."""
         self._programs = programs(self._settings)
@@ -298,6 +369,9 @@ class NativeStack:
 
     def _is_stale(self, name: str) -> bool:
         """Whether the program runs with other settings than it would be started with now."""
+        # Only a fault adds something, and only to what usually does not run.
+        if addition.of(self._settings, name):
+            return True
         return launched(self._settings, name) != self._programs[name].command(self._settings).as_dict()
 
     def _in_order(self, infos: list[dict]) -> list[dict]:
