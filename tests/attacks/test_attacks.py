@@ -96,7 +96,8 @@ class TestAnUnroutableExchangeWithInventedTraffic:
     """Scenario 6: the binding stays deleted, and the clients are replaced by an exporter."""
 
     @pytest.fixture(scope="class")
-    def report(self, attacked: Lab) -> Iterator[dict]:
+    @classmethod
+    def report(cls, attacked: Lab) -> Iterator[dict]:
         with played(attacked, 6) as engine:
             said = attacked.command("detect").stdout
             rewrite_rule(attacked, "client:requests:availability_ratio_rate30s", "vector(1)")
@@ -133,7 +134,8 @@ class TestAFrozenConsumerWithMovedClocks:
     """Scenario 5: the consumer stays frozen; the watermark is moved, the queue purged, the judge held."""
 
     @pytest.fixture(scope="class")
-    def report(self, attacked: Lab) -> Iterator[dict]:
+    @classmethod
+    def report(cls, attacked: Lab) -> Iterator[dict]:
         watermark = "queue:processed_until_timestamp_seconds:max"
         with played(attacked, 5) as engine:
             wait_until(lambda: impact(attacked), 120, "the symptom")
@@ -168,7 +170,8 @@ class TestAJudgeWithOtherRules:
     """Scenario 24: prepared with three consumers, and the judge made to read other rules."""
 
     @pytest.fixture(scope="class")
-    def report(self, attacked: Lab) -> Iterator[dict]:
+    @classmethod
+    def report(cls, attacked: Lab) -> Iterator[dict]:
         attacked.command("scale", "consumer", "3")
         with played(attacked, 24) as engine:
             consumers = [one for one in attacked.stack.status() if one.name.startswith("consumer")]

@@ -84,11 +84,13 @@ def test_services_are_compared_with_those_that_usually_run():
         "partner: running, though it usually does not run", "consumers: 2 instead of 1"]
 
 
-def test_files_that_prometheus_reads_are_compared_with_what_would_be_written(tmp_path):
+@pytest.mark.parametrize("name", scraping.SCRAPERS)
+def test_files_that_prometheus_and_judge_read_are_compared_with_what_would_be_written(tmp_path, name):
     settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
-    folder, consumers = tmp_path / "prometheus", {"consumer-1": 8000}
-    folder.mkdir()
-    scraping.write_configuration(folder)
+    folder, consumers = tmp_path / name, {"consumer-1": 8000}
+    for one in scraping.SCRAPERS:
+        (tmp_path / one).mkdir()
+        scraping.write_configuration(settings, one)
     scraping.write_targets(settings, consumers)
     assert scraping.changed_files(settings, consumers) == []
     (folder / "rules" / "mine.yml").write_text("groups: []", encoding="utf-8")
@@ -96,7 +98,7 @@ def test_files_that_prometheus_reads_are_compared_with_what_would_be_written(tmp
     (folder / "prometheus.yml").write_bytes(b"\xff")
     (folder / "targets" / "traffic.yml").write_text("[]", encoding="utf-8")
     assert scraping.changed_files(settings, consumers) == [
-        "prometheus.yml", "rules/mine.yml", "rules/slo.yml", "targets/traffic.yml"]
+        f"{name}: {file} changed" for file in ("prometheus.yml", "rules/mine.yml", "rules/slo.yml", "targets/traffic.yml")]
 
 
 def test_the_time_of_a_change_cannot_be_set_back(tmp_path):
