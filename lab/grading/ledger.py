@@ -21,7 +21,7 @@ from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
 from services.messaging.topology import DEAD_LETTER_QUEUE
 
-SETTLE_SECONDS = 15
+SETTLE_SECONDS = 20
 PATIENCE_SECONDS = 2  # without a word about it
 # A message that a reset removed can still be acknowledged this much later (CONFIRM_TIMEOUT's default).
 CONFIRM_SECONDS = 5
