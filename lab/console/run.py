@@ -71,7 +71,8 @@ def _state(run: Run) -> str:
 
 def _exercise(run: Run) -> dict:
     """What stays as it is while the run is on."""
-    values = {"run": run, "is_declared": _is_declared(run), "components": COMPONENTS, "causes": CAUSES, "max_submissions": MAX_SUBMISSIONS,
+    values = {"run": run, "is_declared": _is_declared(run), "components": COMPONENTS, "causes": CAUSES,
+              "max_submissions": MAX_SUBMISSIONS,
               "max_findings": MAX_FINDINGS, "resubmission_cost": RESUBMISSION_COST, "max_notes": MAX_NOTES,
               "charts": range(len(slo.objectives()) + len(SIGNALS))}
     if run.exam_page:
