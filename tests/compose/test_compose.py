@@ -110,7 +110,7 @@ def test_the_file_is_clean_in_both_versions_of_compose(docker_engine, version):
 def test_everything_becomes_healthy(clone):
     wait_until(lambda: {one["State"].get("Health", {}).get("Status") for one in inspected(clone)} == {"healthy"},
                120, "every container healthy")
-    assert len(inspected(clone)) == 10
+    assert len(inspected(clone)) == 11
 
 
 def test_the_system_test_passes(clone):
@@ -190,7 +190,7 @@ def test_the_older_compose_does_it_all(clone):
     assert "messages" in {queue["name"] for queue in answer.json()}  # the volume outlived `down`
 
     clone.type("docker-compose up -d")
-    assert len(inspected(clone)) == 10
+    assert len(inspected(clone)) == 11
     assert "consumer" in clone.type("docker-compose ps")
     clone.follow("docker-compose logs -f consumer", until="broker connected")
     clone.type("docker-compose down")
