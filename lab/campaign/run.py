@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+from lab import baseline
 from lab.campaign import plan
 from lab.campaign.checker import Calm, History, Verdict, check
 from lab.campaign.disturb import Disturber
@@ -75,7 +76,7 @@ def _run(settings: LabSettings, stack: Stack, seed: int, progress: Progress, onl
     disturber.run()
     started = time.monotonic()
     if not only_hostile:
-        reset.heal(settings, stack, lambda _line: None)
+        baseline.restore(settings, stack, lambda _line: None)
     healed_seconds = time.monotonic() - started
     poisoner.stop()
     hostile.stop()

@@ -7,8 +7,7 @@ from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.engine import stocktaking
 from lab.settings import LabSettings
-from lab.stack.base import Progress, Stack
-from lab.stack.baseline import Management
+from lab.stack.base import Progress
 
 
 def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
@@ -24,7 +23,7 @@ def to_baseline(progress: Progress, settings_before: str | None = None) -> None:
     settings = lab_settings.load()
     stack = stacks.current(settings)
     stack.show_control()
-    heal(settings, stack, progress)
+    baseline.restore(settings, stack, progress)
     stocktaking.take(settings, stack, progress, emptied=_mark(settings).touch)
     baseline.check(settings, stack)
     progress("links, policies, users and queues are back at the baseline")
@@ -38,8 +37,3 @@ def emptied_at(settings: LabSettings) -> float:
 
 def _mark(settings: LabSettings) -> Path:
     return settings.run_dir / "emptied"
-
-
-def heal(settings: LabSettings, stack: Stack, progress: Progress) -> None:
-    """Links, broker, processes and what watches them; no message is touched."""
-    baseline.restore(settings, stack, progress)

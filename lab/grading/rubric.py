@@ -195,10 +195,14 @@ def _mitigation(scenario: Scenario, facts: Facts, mitigated: bool) -> Line:
         for breach in facts.breaches] or ["no objective was broken"]
     measured.append(f"held for {facts.held_seconds(scenario):.0f} of {scenario.hold} s at {_clock(facts.at)}")
     measured += [
-        f"{state.check.title}: {state.check.query} = {state.value} "
+        f"{state.check.title}: {state.check.query} = {_number(state.value)} "
         f"({'as needed' if state.holds else f'needed {state.check.comparison} {state.check.value:g}'})"
         for state in facts.states]
     return Line("Mitigation", points, MITIGATION, "; ".join(measured))
+
+
+def _number(value: float | None) -> str:
+    return "no data" if value is None else f"{value:.4g}"
 
 
 def _integrity(account: Account, acted: bool) -> Line:

@@ -12,8 +12,7 @@ import pytest
 from toxiproxy import Toxiproxy
 
 from lab import settings as lab_settings
-from lab import toxiproxy
-from lab.engine import reset as lab_reset
+from lab import baseline, toxiproxy
 from lab.errors import LabError
 from lab.stack.native import supervisor
 from tests.conftest import Lab, private_lab
@@ -83,7 +82,7 @@ def test_a_reset_replaces_a_toxiproxy_whose_api_hangs(lab, monkeypatch):
         monkeypatch.setattr(stack, "toxiproxy_address", lambda: usual if restarted else server.getsockname())
         restart = stack.restart
         monkeypatch.setattr(stack, "restart", lambda service: (restarted.append(service), restart(service)))
-        lab_reset.heal(lab.settings, stack, print)
+        baseline.restore(lab.settings, stack, print)
     assert restarted == ["toxiproxy"]
 
 

@@ -336,7 +336,8 @@ def test_a_state_that_is_not_as_needed_denies_the_mitigation(value, expected):
     found = graded(answer(), facts=measured(breach(20, 100), at=140, states=(StateResult(check, value),)))
     assert points(found)["Mitigation"] == expected
     verdict = "as needed" if expected else "needed == 1"
-    assert f"the broker runs: up = {value} ({verdict})" in evidence(found, "Mitigation")
+    shown = "no data" if value is None else value
+    assert f"the broker runs: up = {shown} ({verdict})" in evidence(found, "Mitigation")
 
 
 def test_the_evidence_of_a_mitigation_names_query_objective_and_hold():
