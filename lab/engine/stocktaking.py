@@ -20,8 +20,8 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from lab.amqp import TIMEOUT_SECONDS, parameters
-from lab.engine.alone import alone
 from lab.errors import LabError
+from lab.exclusive import in_turn
 from lab.grading import ledger, queues
 from lab.settings import LabSettings
 from lab.stack.base import Progress, Stack
@@ -44,7 +44,7 @@ def take(settings: LabSettings, stack: Stack, progress: Progress, emptied: Calla
 
     Raises LabError where the broker does not answer or somebody keeps messages from it.
     """
-    with alone(settings, "stocktaking"):
+    with in_turn(settings, "stocktaking"):
         present = {queue["name"]: queue for queue in queues.listed(settings)}
         # First those from which messages return to the main queue by themselves, then that one, then the dead letters.
         ours = sorted(filter(topology.is_ours, sorted(present)), key=(topology.QUEUE, topology.DEAD_LETTER_QUEUE).__contains__)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.engine import alone
+from lab import exclusive
 from lab.engine.stocktaking import Notes, identity
 from lab.errors import LabError
 from lab.grading import ledger
@@ -61,11 +61,11 @@ def test_a_second_process_waits_until_the_first_is_done(tmp_path):
     order = []
 
     def second() -> None:
-        with alone.alone(settings, "testing"):
+        with exclusive.in_turn(settings, "testing"):
             order.append("second")
 
     waiting = threading.Thread(target=second)
-    with alone.alone(settings, "testing"):
+    with exclusive.in_turn(settings, "testing"):
         waiting.start()
         order.append("first")
     waiting.join(30)
@@ -74,7 +74,7 @@ def test_a_second_process_waits_until_the_first_is_done(tmp_path):
 
 def test_it_does_not_wait_for_ever(tmp_path, monkeypatch):
     settings = LabSettings(_env_file=None, lab_run_dir=tmp_path)
-    monkeypatch.setattr(alone, "WAIT_SECONDS", 0)
-    with alone.alone(settings, "testing"), pytest.raises(LabError, match="another process"):
-        with alone.alone(settings, "testing"):
+    monkeypatch.setattr(exclusive, "WAIT_SECONDS", 0)
+    with exclusive.in_turn(settings, "testing"), pytest.raises(LabError, match="another process"):
+        with exclusive.in_turn(settings, "testing"):
             pass
