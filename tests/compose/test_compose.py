@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from lab.engine.record import Records
-from lab.settings import EXAMPLE_FILE, ROOT
+from lab.settings import EXAMPLE_FILE, ROOT, LabSettings
 from lab.stack.compose import docker
+from lab.stack.compose.stack import ComposeStack
 from tests.conftest import Lab, activated, answer_of, missed, private_lab, tracked_files, wait_until
 from tests.ports import free_ports
 
@@ -162,6 +163,23 @@ def test_nothing_runs_as_root_or_can_write_its_image(clone):
         assert one["HostConfig"]["ReadonlyRootfs"], one["Name"]
         user = docker.run("exec", one["Id"], "id", "-u") if one["Config"]["User"] else "0"
         assert user.strip() != "0", one["Name"]
+
+
+def test_only_a_container_that_takes_the_place_of_a_service_is_an_impostor(clone):
+    stack = ComposeStack(LabSettings(_env_file=None, compose_project_name=clone.project))
+    [network] = docker.run("network", "ls", "-q", "--filter", f"label=com.docker.compose.project={clone.project}").split()
+    image = inspected(clone)[0]["Image"]
+
+    def visitor(*options: str) -> str:
+        return docker.run("run", "--detach", "--network", network, *options, "--entrypoint", "sleep", image, "600").strip()
+
+    visitors = [visitor()]
+    try:
+        assert stack.impostors() == []
+        visitors.append(visitor("--network-alias", "traffic"))
+        assert stack.impostors() == ["another container answers as traffic"]
+    finally:
+        docker.run("rm", "--force", *visitors)
 
 
 def test_a_killed_broker_comes_back_with_its_messages(clone):

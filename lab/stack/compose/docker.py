@@ -125,11 +125,18 @@ def remove_volumes(project: str, names: Iterable[str]) -> None:
         run("volume", "rm", *found)
 
 
-def in_network(project: str) -> list[tuple[str, str]]:
-    """Id and name of every container in the project's network, whoever started it."""
+def in_network(project: str) -> dict[str, set[str]]:
+    """Every container in the project's network, whoever started it: its id, and the names by which others find it."""
     networks = run("network", "ls", "--quiet", *_labelled(project, "network")).split()
     inspected = json.loads(run("network", "inspect", *networks)) if networks else []
-    return [(id, about["Name"]) for network in inspected for id, about in (network["Containers"] or {}).items()]
+    ids = [id for network in inspected for id in network["Containers"] or {}]
+    found = json.loads(run("inspect", *ids)) if ids else []
+    return {one["Id"]: {one["Name"].lstrip("/"), *_aliases(one)} for one in found}
+
+
+def _aliases(inspected: dict) -> set[str]:
+    networks = inspected["NetworkSettings"]["Networks"].values()
+    return {name for network in networks for field in ("Aliases", "DNSNames") for name in network.get(field) or []}
 
 
 def _labelled(project: str, kind: str) -> list[str]:

@@ -25,6 +25,8 @@ FAULTS = ["legacy-importer", "partner"]
 WITH_LEDGER = {"traffic", "consumer", "locust", "partner"}
 # And the volume in which each remembers; the judge has none.
 WITH_HISTORY = {"prometheus": "prometheus-data", JUDGE: None, "alertmanager": "alertmanager-data"}
+# What the grade is measured at, and what its metrics come from.
+MEASURED = {"producer", "consumer", "traffic", "rabbitmq"}
 TOXIPROXY_PORT = 8474  # in its container
 UP_ATTEMPTS = 3
 
@@ -101,8 +103,8 @@ class ComposeStack:
 
     def impostors(self) -> list[str]:
         ours = {one.id for one in self._all()}
-        return [f"the container {name} is in the lab's network, and not one of the lab's"
-                for id, name in docker.in_network(self._project) if id not in ours]
+        return [f"another container answers as {', '.join(sorted(taken))}" for id, names in docker.in_network(self._project).items()
+                if id not in ours and (taken := names & MEASURED)]
 
     def links(self) -> list[dict]:
         return json.loads((ROOT / "toxiproxy" / "links.json").read_text(encoding="utf-8"))
