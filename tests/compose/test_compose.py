@@ -168,7 +168,7 @@ def test_nothing_runs_as_root_or_can_write_its_image(clone):
 def test_only_a_container_that_takes_the_place_of_a_service_is_an_impostor(clone):
     stack = ComposeStack(LabSettings(_env_file=None, compose_project_name=clone.project))
     [network] = docker.run("network", "ls", "-q", "--filter", f"label=com.docker.compose.project={clone.project}").split()
-    image = inspected(clone)[0]["Image"]
+    [image] = {one.image for one in docker.containers(clone.project) if one.service == "producer"}
 
     def visitor(*options: str) -> str:
         return docker.run("run", "--detach", "--network", network, *options, "--entrypoint", "sleep", image, "600").strip()
