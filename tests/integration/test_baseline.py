@@ -163,9 +163,13 @@ def test_what_is_changed_is_named_and_a_reset_puts_it_back(running_lab, name):
     wait_until(lambda: not missing_of(named, differences(running_lab)), what=f"{named} in the comparison")
     done = running_lab.command("reset")
     assert "is restarted" not in done.stdout
-    assert differences(running_lab) == []
-    answer = requests.post(f"{running_lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=30)
-    assert answer.status_code == 201
+    # A part may be slow to answer, and of the producer's workers one may still be connecting.
+    wait_until(lambda: differences(running_lab) == [], what="the baseline")
+    wait_until(lambda: is_accepted(running_lab), what="an accepted message")
+
+
+def is_accepted(lab: Lab) -> bool:
+    return requests.post(f"{lab.settings.producer_url}/produce", json={"id": "a", "payload": 1}, timeout=30).status_code == 201
 
 
 def test_a_consumer_of_somebody_else_is_disconnected_before_a_run(running_lab):
