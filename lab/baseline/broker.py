@@ -12,13 +12,14 @@ from lab.baseline import access
 from lab.baseline.definitions import MEMORY_LIMIT, VHOST, Difference, differences, wanted
 from lab.errors import LabError
 from lab.settings import LabSettings
+from lab.stack import erlang
 from lab.stack.base import Progress, Stack
 from lab.stack.baseline import USUAL_MEMORY, Management, run_in_broker
 from services.consumer.retry import RetryPolicy
 from services.consumer.settings import ConsumerSettings
+from services.messaging.topology import PRODUCER_NAME
 
 DISK_FREE_LIMIT = 50_000_000  # bytes: USUAL_DISK
-PRODUCER = "producer@"  # the names of its connections start so
 CONNECT_SECONDS = 2
 CONTAINER_MEMORY = 2**30  # mem_limit of docker-compose.yml
 
@@ -85,7 +86,7 @@ def _clear_parameter(management: Management, stack: Stack, one: Difference) -> N
             management.call("DELETE", "parameters", component, vhost, name)
     except LabError:
         # The plugin that it belongs to is disabled, and only with it the API knows the component.
-        term = ", ".join('<<"%s"/utf8>>' % text.replace("\\", "\\\\").replace('"', '\\"') for text in one.key)
+        term = ", ".join(map(erlang.binary, one.key))
         run_in_broker(stack, 'rabbitmqctl --quiet eval "$1" >/dev/null',
                       f'rabbit_runtime_parameters:clear_any({term}, <<"lab">>).')
 
@@ -141,4 +142,4 @@ def _foreign_connections(management: Management, stack: Stack) -> dict[str, str]
     ours = stack.consumer_connections()
     return {one["name"]: f"{one.get('user_provided_name') or 'without a name'} of user {one.get('user')}"
             for one in management.call("GET", "connections") if one.get("user_provided_name") not in ours
-            and not str(one.get("user_provided_name")).startswith(PRODUCER)}
+            and not str(one.get("user_provided_name")).startswith(PRODUCER_NAME)}

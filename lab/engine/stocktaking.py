@@ -263,7 +263,7 @@ def _close_readers(settings: LabSettings, connection: pika.BlockingConnection, q
         for one in management.call("GET", "connections"):
             # A reader that gets single messages is in no list of consumers.
             name = one.get("user_provided_name") or ""
-            if name != NAME and not name.startswith("producer@"):
+            if name != NAME and not name.startswith(topology.PRODUCER_NAME):
                 management.call("DELETE", "connections", one["name"], missing_ok=True)
         connection.sleep(POLL_SECONDS)
 

@@ -17,6 +17,8 @@ EXCHANGE = "messages"
 QUEUE = "messages"
 DEAD_LETTER_EXCHANGE = "messages.dlx"
 DEAD_LETTER_QUEUE = "messages.dlq"
+# The names of the producer's connections begin so.
+PRODUCER_NAME = "producer@"
 
 _RETRY_QUEUE = re.compile(r"messages\.retry\.\d+ms")
 # Exchange to type, and (exchange, queue, routing key) of each binding.

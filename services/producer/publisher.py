@@ -58,7 +58,7 @@ class Publisher:
         self._settings = settings
         self._channel: ConfirmedChannel | None = None
         self._link = connection.Link(
-            connection.parameters(settings, f"producer@{socket.gethostname()}:{os.getpid()}"),
+            connection.parameters(settings, f"{topology.PRODUCER_NAME}{socket.gethostname()}:{os.getpid()}"),
             _Connection, retry_delays_ms=(), on_ready=self._ready, on_lost=self._lost)
         self._link.start()
 

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 from lab.errors import LabError
 from lab.settings import ROOT, LabSettings, env_file
+from lab.stack import erlang
 from lab.stack.base import JUDGE, MAX_CONSUMERS
 from lab.stack.native import control_address
 from lab.stack.native.scraping import PROMETHEUS, target_file, write_configuration, write_targets
@@ -199,12 +200,7 @@ def _prepare_rabbitmq(settings: LabSettings) -> None:
     ]), encoding="utf-8")
     # Its terms, unlike the lines of rabbitmq.conf, can quote any character.
     (home / "advanced.config").write_text("[{rabbit, [{default_user, %s}, {default_pass, %s}]}].\n" % (
-        _erlang(settings.rabbitmq_user), _erlang(settings.rabbitmq_pass)), encoding="utf-8")
-
-
-def _erlang(text: str) -> str:
-    """A binary as an Erlang term. https://www.erlang.org/doc/system/data_types.html#escape-sequences"""
-    return '<<"%s"/utf8>>' % text.replace("\\", "\\\\").replace('"', '\\"')
+        erlang.binary(settings.rabbitmq_user), erlang.binary(settings.rabbitmq_pass)), encoding="utf-8")
 
 
 def _toxiproxy(settings: LabSettings) -> Command:
