@@ -50,11 +50,10 @@ class Watch:
         """What the report says of the evidence: tampering signals (see `Signal`), and digests."""
         self._record.look(run)
         self._look_closely()
-        sources = files.digests(watched=self._watched)
+        sources, ledgers = files.digests(watched=self._watched), self._stack.ledger_dir()
         signals = [
             *self._absence(), *self._found, *self._record.signals(),
-            *self._ledgers.signals(self._stack.ledger_dir()),
-            *forgery.signals(self._stack.ledger_dir(), self._since),
+            *self._ledgers.signals(ledgers), *forgery.signals(ledgers, self._since),
             *metrics.signals(self._judge, self._since, time.time()),
             *files.signals(self._sources, sources), *self._clock()]
         return {
@@ -69,7 +68,7 @@ class Watch:
         if now - self._looked_at > LONGEST_BLINK_SECONDS:
             self._note(f"the engine did not look for {now - self._looked_at:.0f} s", voids=False)
         self._looked_at = now
-        # A service that is down is no signal: what it then fails to measure shows as a hole.
+        # A service that is down gives no signal: its missing measurements show as a hole.
         with suppress(LabError):
             self._ledgers.look(self._stack.ledger_dir())
         with suppress(LabError):

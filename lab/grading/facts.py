@@ -64,7 +64,7 @@ class Facts:
     @property
     def symptom_at(self) -> float | None:
         """The first moment at which anybody could notice: an SLO is breached, or an alert is pending or fires."""
-        return min((at for at in (self.impact_at, self.first_alert_at) if at is not None), default=None)
+        return _first_symptom(self.breaches, self.first_alert_at)
 
     def had_effect(self, scenario: Scenario) -> bool:
         """Whether the fault broke what it ought to break, or has not had the time for that."""
@@ -110,11 +110,10 @@ def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: 
     `traffic_rate` is the clients' usual rate, in requests per second; `ledgers` gives the ledgers' folder.
     Raises LabError when the judge does not answer.
     """
-    breaches = (_breach(prometheus, objective, injected_at, at) for objective in slo.objectives())
     # SLOs that are met because nobody sends anything, or nothing is processed, prove nothing.
     usual = [StateCheck(title=title, query=query, comparison=">=", value=traffic_rate / 2) for title, query in USUAL]
     facts = Facts(
-        injected_at, at, tuple(breach for breach in breaches if breach),
+        injected_at, at, _breaches(prometheus, injected_at, at),
         (*(StateResult(check, prometheus.value(check.query)) for check in usual),
          *(_state(prometheus, check, injected_at, at) for check in scenario.truth.mitigated_when)),
         _first_alert_at(prometheus, injected_at, at))
@@ -125,8 +124,11 @@ def measure(prometheus: Prometheus, scenario: Scenario, injected_at: float, at: 
 
 def first_symptom(prometheus: Prometheus, start: float, end: float) -> float | None:
     """See `Facts.symptom_at`: the first one between two moments (Unix time in seconds). Raises LabError."""
-    breaches = (_breach(prometheus, objective, start, end) for objective in slo.objectives())
-    moments = [_first_alert_at(prometheus, start, end), *(breach.first_at for breach in breaches if breach)]
+    return _first_symptom(_breaches(prometheus, start, end), _first_alert_at(prometheus, start, end))
+
+
+def _first_symptom(breaches: tuple[Breach, ...], first_alert_at: float | None) -> float | None:
+    moments = [*(breach.first_at for breach in breaches), first_alert_at]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -162,6 +164,11 @@ def dropped_by_broker(prometheus: Prometheus, start: float, end: float) -> int:
         later if later < earlier else later - earlier
         for series in prometheus.range(DROPPED, start, end, STEP_SECONDS)
         for (_, earlier), (_, later) in pairwise(series.points)))
+
+
+def _breaches(prometheus: Prometheus, start: float, end: float) -> tuple[Breach, ...]:
+    found = (_breach(prometheus, objective, start, end) for objective in slo.objectives())
+    return tuple(breach for breach in found if breach)
 
 
 def _breach(prometheus: Prometheus, objective: slo.Slo, start: float, end: float) -> Breach | None:
