@@ -3,7 +3,7 @@
 While a run goes on, messages are only counted, and what may still wait in a queue is unknown. A grade that was given
 then is corrected by the ids that the reset found: the Integrity line, the score, and the reports, signed again.
 
-An engine that was killed between grade and reset leaves its grade as it was; whoever ends that run (`lab reset`,
+An engine that was killed between grade and reset leaves its grade as it was; the command that ends that run (`lab reset`,
 another scenario) completes it from its file. Of an exam only the engine holds the key, so that report stays as it is,
 and says how many messages are unknown.
 """
@@ -24,7 +24,7 @@ from lab.stack.base import Stack
 
 @dataclass(frozen=True)
 class _Published:
-    """A report, in memory: out of reach of whoever could edit its file between grade and reset."""
+    """A report, in memory: its file could be edited between grade and reset."""
 
     run: int
     content: dict

@@ -1,6 +1,6 @@
 """Whether messages really flowed: how many the ledgers acknowledge and process a second.
 
-Metrics alone prove nothing: whoever takes the place of a service can invent them.
+Metrics alone prove nothing: a process in the place of a service can invent them.
 """
 
 import json

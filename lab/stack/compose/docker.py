@@ -126,7 +126,7 @@ def remove_volumes(project: str, names: Iterable[str]) -> None:
 
 
 def in_network(project: str) -> dict[str, set[str]]:
-    """Every container in the project's network, whoever started it: its id, and the names by which others find it."""
+    """Every container in the project's network, the lab's or not: its id, and the names by which others find it."""
     networks = run("network", "ls", "--quiet", *_labelled(project, "network")).split()
     inspected = json.loads(run("network", "inspect", *networks)) if networks else []
     ids = [id for network in inspected for id in network["Containers"] or {}]
