@@ -16,8 +16,10 @@ from lab.settings import ROOT, LabSettings
 from lab.stack.base import Stack
 
 TIMEOUT_SECONDS = 8
-# Of a command line tool of the broker, which starts an Erlang VM of its own.
-CONTROL_SECONDS = 60
+# Of a command line tool of the broker, which starts an Erlang VM of its own: one second of work, but 20 where two
+# other programs want each core.
+CONTROL_SECONDS = 150
+ANSWER_SECONDS = 30  # of the broker to such a tool
 READ_RETRIES = 3
 
 # As rabbitmq/sre-lab.conf has them: the share of the memory and the free disk at which publishers are blocked.
@@ -107,5 +109,5 @@ def run_in_broker(stack: Stack, script: str, *arguments: str) -> int:
 
 def control(stack: Stack, *arguments: str) -> None:
     """Run `rabbitmqctl` with them. Raises LabError where that fails."""
-    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", "20", *arguments], CONTROL_SECONDS):
+    if stack.run_in("rabbitmq", ["rabbitmqctl", "--quiet", "--timeout", str(ANSWER_SECONDS), *arguments], CONTROL_SECONDS):
         raise LabError(f"the broker does not do `rabbitmqctl {' '.join(arguments)}`: `lab logs rabbitmq`")

@@ -100,6 +100,7 @@ class TestAnUnroutableExchangeWithInventedTraffic:
     def report(cls, attacked: Lab) -> Iterator[dict]:
         with played(attacked, 6) as engine:
             said = attacked.command("detect").stdout
+            wait_until(lambda: impact(attacked), 120, "the symptom")
             rewrite_rule(attacked, "client:requests:availability_ratio_rate30s", "vector(1)")
             attacked.command("stop", "traffic")
             exporter = subprocess.Popen([sys.executable, "-m", "tests.attacks.exporter",

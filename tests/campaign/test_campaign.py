@@ -32,7 +32,9 @@ DEFECTS = {
         (PUBLISHER, "        return list(results)\n", "        return [Result.CONFIRMED] * len(messages)\n"),
     ],
     "pika's own reader": [
-        (PROPERTIES, "BasicProperties.decode = _decode\n", ""),
+        # The consumer's alone: the lab's own reading finds out what became of the messages.
+        (PROPERTIES, "BasicProperties.decode = _decode\n",
+         "import sys\nif \"consumer\" not in sys.argv[0]:\n    BasicProperties.decode = _decode\n"),
     ],
     "headers as they came": [
         (WORKER, "room(delivery.channel.connection.params.frame_max)", "10**9"),
