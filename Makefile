@@ -117,7 +117,7 @@ campaign: ## break the system at random, RUNS times from SEED on; HOSTILE=1 send
 	@$(LAB) campaign $(call option,runs,RUNS) $(call option,seed,SEED) $(if $(HOSTILE),--only-hostile)
 
 test: ## run all tests; they need the programs of the native stack
-	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --numprocesses 3
+	@LAB_STACK=native scripts/setup && .venv/bin/python -m pytest tests/ -v --tb=short --numprocesses 3
 
 racing: ## run the tests that once raced, ROUNDS=30 times; stops at the first failure
 	@LAB_STACK=native scripts/setup && for round in $$(seq $(call quoted,ROUNDS)); do echo "round $$round"; \

@@ -9,7 +9,9 @@ import gevent
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestTimeout
 
 PIECE_BYTES = 16 * 1024
-LINGER_SECONDS = 2.0
+# How long a client whose answer is sent may go on sending, and how long it may pause meanwhile.
+LINGER_SECONDS = 10.0
+LINGER_PAUSE_SECONDS = 5.0
 _TIMED_OUT = "the request did not arrive in time; nothing was done"
 _ENDED = "the connection ended before the request did; nothing was done"
 
@@ -22,7 +24,9 @@ class Client:
         self._buffer = b""
         self._start = 0  # of what is not read yet
         self._verdict: HTTPException | None = None
+        self._receiver: gevent.Greenlet | None = None
         self._is_sending = False
+        self._is_lingering = False
 
     @property
     def buffered(self) -> int:
@@ -74,12 +78,15 @@ class Client:
 
     def _receive(self, deadline: float) -> None:
         self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        self._receiver = gevent.getcurrent()
         try:
             data = self._socket.recv(PIECE_BYTES)
         except TimeoutError:
             raise RequestTimeout(_TIMED_OUT) from None
         except OSError:
             data = b""
+        finally:
+            self._receiver = None
         if self._verdict:
             raise self._verdict
         if not data:
@@ -104,21 +111,33 @@ class Client:
     def cut_off(self, verdict: HTTPException) -> None:
         """End its wait: what is being read fails with the verdict, what is being sent is dropped."""
         self._verdict = verdict
+        if self._is_sending or self._is_lingering:
+            self._shut_down(socket.SHUT_RDWR)
+        elif self._receiver:
+            gevent.get_hub().loop.run_callback(self._interrupt)
+
+    def _interrupt(self) -> None:
+        # The connection stays open for what the client still sends: Linux would answer that with a reset.
+        if self._receiver:
+            self._receiver.throw(self._verdict)
+
+    def _shut_down(self, directions: int) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_RDWR if self._is_sending else socket.SHUT_RD)
+            self._socket.shutdown(directions)
         except OSError:
             pass  # it is gone already
 
     def linger(self) -> None:
-        """Read on for a moment: to close with bytes unread resets the connection, and the answer is lost.
+        """Read on for a while: to close while bytes arrive resets the connection, and the answer is lost.
 
         RFC 9112, 9.6.
         """
-        deadline = time.monotonic() + LINGER_SECONDS
+        self._is_lingering = True
+        self._shut_down(socket.SHUT_WR)
+        end = time.monotonic() + LINGER_SECONDS
         try:
-            self._socket.shutdown(socket.SHUT_WR)
-            while not self.is_cut_off and (left := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(left)
+            while (left := end - time.monotonic()) > 0:
+                self._socket.settimeout(min(left, LINGER_PAUSE_SECONDS))
                 if not self._socket.recv(PIECE_BYTES):
                     break
                 gevent.sleep(0)

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -169,6 +170,29 @@ def test_a_client_that_is_cut_off_gets_the_reason():
         client.cut_off(ServiceUnavailable("no room"))
         with pytest.raises(ServiceUnavailable, match="no room"):
             head.read(client, soon())
+
+
+@pytest.mark.parametrize("is_cut_off", [True, False])
+def test_a_client_that_goes_on_sending_gets_its_answer_all_the_same(is_cut_off):
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool, \
+            socket.create_connection(listener.getsockname()) as far:
+        near, _address = listener.accept()
+        client = Client(near)
+        sending = pool.submit(far.sendall, b"x" * 50_000_000)
+        client.some(1, soon())
+        if is_cut_off:
+            client.cut_off(ServiceUnavailable("no room"))
+        client.send(b"the answer", soon())
+        pool.submit(lambda: (client.linger(), client.close()))
+        sending.result(timeout=30)
+        assert far.recv(100) == b"the answer"
+
+
+def test_a_client_that_lingers_can_be_dropped():
+    with connection() as (client, _far), ThreadPoolExecutor() as pool:
+        lingering = pool.submit(client.linger)
+        while not lingering.done():
+            client.cut_off(ServiceUnavailable("too many"))
 
 
 def test_a_client_that_does_not_read_is_given_up():
