@@ -580,7 +580,7 @@ def new_scenario(name, title, tier) -> None:
 
 @main.command()
 @click.argument("numbers", nargs=-1, type=int)
-@click.option("--passes", type=click.IntRange(1, 2), default=2, show_default=True)
+@click.option("--passes", type=click.IntRange(1, 3), default=3, show_default=True)
 @click.option("--seed", type=int, default=fairness.SEED, show_default=True, help="Of the parameters, and of the order.")
 @click.option("--fresh", is_flag=True, help="Play again what has been played; else an interrupted proof goes on.")
 def prove(numbers, passes, seed, fresh) -> None:

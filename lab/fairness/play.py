@@ -43,6 +43,10 @@ class Play(BaseModel):
     mended: Moment | None = None
     grade: dict | None = None  # the oracle's, as its report has it
     exit_code: int | None = None
+    tampering: list[str] | None = None  # what its report gives as signals
+    is_exam: bool = False
+    attacks: dict[str, Moment] = {}  # by trick
+    attacked: dict | None = None  # the grade after all tricks, as its report has it
     troubles: list[str] = []
 
     @property

@@ -1,12 +1,13 @@
-"""Proves scenarios fair: one of them for its author, or all, in random order and two passes."""
+"""Proves scenarios fair: one of them for its author, or all, in random order and three passes."""
 
 import random
 from collections.abc import Sequence
 
 from lab.engine import scenario as scenarios
 from lab.errors import LabError
-from lab.fairness import alerts, authoring, player, report, verdict
+from lab.fairness import alerts, authoring, cheat, player, report, verdict
 from lab.fairness import play as plays
+from lab.fairness.play import Play
 from lab.stack.base import Progress
 
 SEED = 3
@@ -28,15 +29,15 @@ def prove(numbers: Sequence[int], passes: int, seed: int, fresh: bool, progress:
     played is not played again, unless `fresh`. Raises LabError for a number that there is not.
     """
     numbers = numbers or list(scenarios.folders())
-    for number in numbers:
-        scenarios.load(number, seed)
-    turns = [(turn, number) for turn in range(1, passes + 1) for number in _order(numbers, seed, turn)]
+    chosen = {number: scenarios.load(number, seed) for number in numbers}
+    turns = [(turn, number) for turn in range(1, passes + 1) for number in _order(numbers, seed, turn)
+             if turn in report.passes_of(chosen[number])]
     if fresh:
         for turn, number in turns:
             plays.forget(number, turn)
     for place, (turn, number) in enumerate(turns, 1):
         head = f"pass {turn}, {place} of {len(turns)}: scenario {number}"
-        if (kept := plays.kept(number, turn)) and kept.seed == seed:
+        if (kept := plays.kept(number, turn)) and (kept.is_exam or kept.seed == seed):
             progress(f"{head} has been played")
             continue
         progress(head)
@@ -54,10 +55,20 @@ def _order(numbers: Sequence[int], seed: int, turn: int) -> list[int]:
 
 
 def _play(number: int, seed: int, turn: int, progress: Progress) -> None:
-    play = player.play(number, seed, blind=turn == report.BLIND_PASS, progress=progress)
+    play = _played(number, seed, turn, progress)
     plays.keep(play, turn)
-    scenario = scenarios.load(number, seed)
-    if play.blind is None:
+    scenario = scenarios.load(number, play.seed)
+    if turn == report.EXAM:
         alerts.note(str(number), scenario.title, play.alerts, scenario.alerts)
-    for sentence in verdict.unfair(scenario, play, verdict.rivals(seed)) or [f"fair; the oracle scores {play.score}"]:
+    said = verdict.unfair(scenario, play, () if play.is_exam else verdict.rivals(seed))
+    points = verdict.attack_points(scenario, play) or {"the oracle": play.score}
+    for sentence in said or [f"fair; {', '.join(f'{name}: {score}' for name, score in points.items())}"]:
         progress(f"scenario {number}: {sentence}")
+
+
+def _played(number: int, seed: int, turn: int, progress: Progress) -> Play:
+    if turn == report.EXAM:
+        return player.examine(number, progress)
+    if turn == report.CHEAT:
+        return cheat.play(number, seed, progress)
+    return player.play(number, seed, blind=True, progress=progress)

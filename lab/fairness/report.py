@@ -13,23 +13,27 @@ from lab.grading.rubric import PASS
 from lab.settings import ROOT
 
 TABLE = scenarios.FOLDER / "PROOF.md"
-PASSES = (1, 2)
-BLIND_PASS = 2  # which has the blind restart, too
+EXAM, BLIND, CHEAT = PASSES = (1, 2, 3)  # an exam, an exercise with the blind restart, and all tricks
 
 Rivals = dict[int, dict[int, Scenario]]  # by seed, then by number
 
 HEAD = f"""\
 # The scenarios are fair: the proof
 
-`make scenarios-proof` writes this file: it plays every scenario twice, in two random orders, on one lab or shared
-among some, and grades what each kind of candidate would have got. Nobody may be rewarded for less than the answer:
+`make scenarios-proof` writes this file: it plays every scenario three times, each time in another random order, on one
+lab or shared among some, and grades what each kind of candidate would have got. Nobody may be rewarded for less than
+the answer:
 
 - the **oracle**, who mends it and answers right, gets at least {verdict.LEAST_FOR_THE_ORACLE} points, and within
-  {verdict.MOST_BETWEEN_TWO_PLAYS} points the same in both passes;
+  {verdict.MOST_BETWEEN_TWO_PLAYS} points the same when **examined**, that is in a blind exam, with other parameters;
+- these two runs, which are honest, show **no tampering signal**;
 - **nothing** done gives at most {verdict.MOST_FOR_NOTHING} points, when the fault shows in full;
 - a **blind restart** of broker, Toxiproxy, producer and consumers, without an answer, gives at most
   {verdict.MOST_FOR_A_BLIND_RESTART}, unless a restart is the fix; «mends» tells that the system was whole afterwards
   (not played where nothing is broken: there a restart does the harm, and would spoil the oracle's play);
+- the **best trick** of somebody who mends nothing, and knows the right answer, never passes: the lab's Prometheus gets
+  rules that always hold, then the traffic is stopped and the queue purged, then an exporter invents traffic (the last
+  also voids the run; not played where nothing is broken: there the answer is all that is asked for);
 - the **answer of any other scenario** never passes ({PASS}), not even on a system that is mended;
 - an answer that is right in the component and near in the cause gets the points that the scenario states;
 - the **alerts** that the scenario names fire, an objective breaks in time, and the reset leaves nothing.
@@ -45,7 +49,13 @@ def write() -> None:
 def verdict_on(number: int, passes: Iterable[int]) -> list[str]:
     """What is unfair in a scenario by its plays of those passes, and which of them are missing."""
     row = _judged(number, _kept(number), {})
-    return [f"pass {turn} has not been played" for turn in passes if turn not in row.plays] + row.said
+    missing = [turn for turn in passes_of(row.scenario) if turn in passes and turn not in row.plays]
+    return [f"pass {turn} has not been played" for turn in missing] + row.said
+
+
+def passes_of(scenario: Scenario) -> tuple[int, ...]:
+    """Those in which it is played: where nothing is broken, no trick is needed."""
+    return PASSES if scenario.impact_within is not None else (EXAM, BLIND)
 
 
 def content(played: Mapping[int, Mapping[int, Play]]) -> str:
@@ -70,11 +80,14 @@ def _kept(number: int) -> dict[int, Play]:
 
 
 def _judged(number: int, played: Mapping[int, Play], rivals: Rivals) -> _Row:
-    """Loads the scenarios whose answers are tried once a seed, into `rivals`."""
+    """Loads the scenarios whose answers are tried once a seed, into `rivals`; an exam has a seed of its own."""
     scenario = scenarios.load(number)
     said = authoring.unfair_text(scenario)
     points: dict[int, tuple[int, bool]] = {}
     for play in played.values():
+        if play.is_exam:
+            said += verdict.unfair(scenarios.load(number, play.seed), play, ())
+            continue
         if play.seed not in rivals:
             rivals[play.seed] = {rival.number: rival for rival in verdict.rivals(play.seed)}
         scenario, others = rivals[play.seed][number], rivals[play.seed].values()
@@ -90,11 +103,12 @@ def _judged(number: int, played: Mapping[int, Play], rivals: Rivals) -> _Row:
 
 
 def _table(rows: Iterable[_Row]) -> list[str]:
-    lines = ["| | scenario | oracle | again | nothing | blind restart | best wrong answer | alerts | broken after | verdict |",
-             "|--:|---|--:|--:|--:|--:|---|---|--:|---|"]
+    lines = ["| | scenario | oracle | examined | tampering signals | nothing | blind restart | best trick | best wrong answer "
+             "| alerts | broken after | verdict |",
+             "|--:|---|--:|--:|---|--:|--:|---|---|---|--:|---|"]
     for row in rows:
-        cells = [str(row.scenario.number), row.scenario.title, *(_oracle(row, turn) for turn in PASSES), _nothing(row),
-                 _blind(row), _best_wrong(row), _alerts(row), _impact(row), _verdict(row)]
+        cells = [str(row.scenario.number), row.scenario.title, _oracle(row, BLIND), _oracle(row, EXAM), _honest(row),
+                 _nothing(row), _blind(row), _best_trick(row), _best_wrong(row), _alerts(row), _impact(row), _verdict(row)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -102,6 +116,23 @@ def _table(rows: Iterable[_Row]) -> list[str]:
 def _oracle(row: _Row, turn: int) -> str:
     play = row.plays.get(turn)
     return str(play.score) if play and play.score is not None else ""
+
+
+def _honest(row: _Row) -> str:
+    found = [play.tampering for play in row.plays.values() if play.tampering is not None]
+    if not found:
+        return ""
+    return f"**{sum(map(len, found))}**" if any(found) else "none"
+
+
+def _best_trick(row: _Row) -> str:
+    play = row.plays.get(CHEAT)
+    points = verdict.attack_points(row.scenario, play) if play else {}
+    if not points:
+        return ""
+    best = max(points, key=points.__getitem__)
+    together = f"; all: {play.attacked['score']}, {play.attacked['verdict']}" if play.attacked else ""
+    return f"{points[best]} ({best}){together}"
 
 
 def _nothing(row: _Row) -> str:
@@ -126,9 +157,10 @@ def _best_wrong(row: _Row) -> str:
 
 
 def _alerts(row: _Row) -> str:
-    if not row.plays:
+    seen = [play for play in row.plays.values() if play.nothing]
+    if not seen:
         return ""
-    missing = {alert for play in row.plays.values() for alert in verdict.missing_alerts(row.scenario, play)}
+    missing = {alert for play in seen for alert in verdict.missing_alerts(row.scenario, play)}
     return f"{len(row.scenario.alerts) - len(missing)} of {len(row.scenario.alerts)}"
 
 
@@ -142,7 +174,8 @@ def _verdict(row: _Row) -> str:
         return "not played"
     if row.said:
         return f"**{len(row.said)} unfair**"
-    return "fair" if len(row.plays) == len(PASSES) else "fair in one pass"
+    passes = passes_of(row.scenario)
+    return "fair" if set(passes) <= row.plays.keys() else f"fair in {len(row.plays)} of {len(passes)} passes"
 
 
 # -- every answer in every scenario ---------------------------------------------------------------
@@ -151,8 +184,8 @@ def _verdict(row: _Row) -> str:
 def _matrix(rows: list[_Row]) -> list[str]:
     numbers = [row.scenario.number for row in rows]
     lines = ["## Every answer in every scenario", "",
-             "Row: the scenario that ran, and was mended as its oracle does. Column: whose answer was given. The points of",
-             "the better pass; **bold**: they pass, which only the scenario's own answer may.", "",
+             "Row: the scenario that ran, and was mended as its oracle does. Column: whose answer was given. The points in",
+             "the exercise; **bold**: they pass, which only the scenario's own answer may.", "",
              f"| | {' | '.join(map(str, numbers))} |", "|--:" * (len(numbers) + 1) + "|"]
     for row in rows:
         cells = (_cell(row.answers.get(other)) for other in numbers)
@@ -180,14 +213,15 @@ def _made(rows: list[_Row]) -> list[str]:
     if not every:
         return []
     days = sorted({time.strftime("%Y-%m-%d", time.localtime(play.began_at)) for play in every})
-    seeds = sorted({play.seed for play in every})
+    seeds = sorted({play.seed for play in every if not play.is_exam})
     versions: dict[str, set[str]] = {}
     for play in every:
         for name, version in play.versions.items():
             versions.setdefault(name, set()).add(version)
+    with_versions = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
     return ["## How this was made", "",
-            f"`make scenarios-proof`, {len(every)} plays with seed {' and '.join(map(str, seeds))}, from {days[0]} to "
-            f"{days[-1]}: " + ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items()) + "."]
+            f"`make scenarios-proof`, {len(every)} plays with seed {' and '.join(map(str, seeds))} (exams with what their keys "
+            f"drew), from {days[0]} to {days[-1]}: {with_versions}."]
 
 
 if __name__ == "__main__":

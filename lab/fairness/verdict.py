@@ -35,7 +35,7 @@ def rivals(seed: int) -> list[Scenario]:
 def unfair(scenario: Scenario, play: Play, others: Iterable[Scenario]) -> list[str]:
     """What one play has shown; nothing where it was fair. `others` are those whose answers are tried."""
     return [*play.troubles, *_symptoms(scenario, play), *_lazy(scenario, play), *_lucky(scenario, play, others),
-            *_nearly_right(scenario, play), *_oracle(play)]
+            *_nearly_right(scenario, play), *_oracle(play), *_accused(play), *_bought(scenario, play)]
 
 
 def unsteady(plays: Iterable[Play]) -> list[str]:
@@ -115,6 +115,23 @@ def _oracle(play: Play) -> list[str]:
     if play.exit_code:
         said.append(f"the run of the oracle ends with exit code {play.exit_code}")
     return said
+
+
+def _accused(play: Play) -> list[str]:
+    return [f"the honest run of the oracle shows a tampering signal: {signal}" for signal in play.tampering or ()]
+
+
+def _bought(scenario: Scenario, play: Play) -> list[str]:
+    said = [f"who mends nothing passes by a trick ({name}), with {points} points"
+            for name, points in attack_points(scenario, play).items() if points >= PASS]
+    if play.attacked and play.attacked["pass"]:
+        said.append("who mends nothing passes by all tricks together")
+    return said
+
+
+def attack_points(scenario: Scenario, play: Play) -> dict[str, int]:
+    """What each trick pays whoever gives the right answer and mends nothing, were it not found out."""
+    return {name: grade(scenario, moment, answers.truth(scenario)).score for name, moment in play.attacks.items()}
 
 
 def missing_alerts(scenario: Scenario, play: Play) -> list[str]:

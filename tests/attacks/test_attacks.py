@@ -4,21 +4,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
-import requests
-import yaml
 
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
+from lab.fairness.cheat import invented_traffic, rewrite_rule
 from lab.grading import facts
 from lab.prometheus import Prometheus
-from lab.settings import ROOT
 from services.messaging.topology import QUEUE
 from tests.conftest import Lab, private_lab, wait_until
 
@@ -77,16 +74,6 @@ def impact(lab: Lab) -> float | None:
     return found
 
 
-def rewrite_rule(lab: Lab, record: str, expression: str) -> None:
-    """Let the lab's own Prometheus load another expression for a recording rule."""
-    path = lab.settings.run_dir / "prometheus" / "rules" / "sli.yml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    [rule] = [rule for group in content["groups"] for rule in group["rules"] if rule.get("record") == record]
-    rule["expr"] = expression
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    assert requests.post(f"{lab.settings.prometheus_url}/-/reload", timeout=10).ok
-
-
 def process_at(port: int) -> psutil.Process:
     [pid] = {one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr.port == port}
     return psutil.Process(pid)
@@ -101,19 +88,14 @@ class TestAnUnroutableExchangeWithInventedTraffic:
         with played(attacked, 6) as engine:
             said = attacked.command("detect").stdout
             wait_until(lambda: impact(attacked), 120, "the symptom")
-            rewrite_rule(attacked, "client:requests:availability_ratio_rate30s", "vector(1)")
+            rewrite_rule(attacked.settings, "client:requests:availability_ratio_rate30s", "vector(1)")
             attacked.command("stop", "traffic")
-            exporter = subprocess.Popen([sys.executable, "-m", "tests.attacks.exporter",
-                                         str(attacked.settings.traffic_metrics_port), str(USUAL_RATE)], cwd=ROOT)
-            try:
+            with invented_traffic(attacked.settings, USUAL_RATE):
                 answer(attacked, 6)
                 judge = Prometheus(attacked.settings.judge_url)
                 wait_until(lambda: (judge.value("client:requests:availability_ratio_rate30s") or 0) >= 0.99, 120,
                            "the judge believing the exporter")
                 yield graded(attacked, engine) | {"said": said}
-            finally:
-                exporter.kill()
-                exporter.wait()
 
     def test_a_foreign_exporter_voids_the_run(self, report):
         assert report["grade"]["verdict"] == "void"
@@ -141,7 +123,7 @@ class TestAFrozenConsumerWithMovedClocks:
         with played(attacked, 5) as engine:
             wait_until(lambda: impact(attacked), 120, "the symptom")
             attacked.command("detect")
-            rewrite_rule(attacked, watermark, "vector(9999999999)")
+            rewrite_rule(attacked.settings, watermark, "vector(9999999999)")
             wait_until(lambda: (attacked.prometheus.value(watermark) or 0) > 9e9, what="the moved watermark")
             answer(attacked, 5)
             attacked.command("exec", "rabbitmq", "rabbitmqctl", "--quiet", "purge_queue", QUEUE)

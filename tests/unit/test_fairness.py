@@ -130,6 +130,18 @@ def test_the_same_play_gets_the_same_points(again, steady):
     assert (verdict.unsteady([a_play(), second]) == []) is steady
 
 
+def test_a_signal_in_an_honest_run_is_named():
+    assert said(tampering=[]) == ""
+    assert said(tampering=["the ledger was edited"]) == \
+        "the honest run of the oracle shows a tampering signal: the ledger was edited"
+
+
+def test_a_trick_that_passes_is_named():
+    assert said(attacks={"silence": moment(60, 60, states_hold=False)}, attacked={"pass": False}) == ""
+    assert said(attacks={"silence": moment(200, 100)}) == "who mends nothing passes by a trick (silence), with 100 points"
+    assert said(attacked={"pass": True}) == "who mends nothing passes by all tricks together"
+
+
 # -- what is kept ---------------------------------------------------------------------------------
 
 
@@ -166,14 +178,16 @@ def test_a_play_that_is_damaged_or_forgotten_is_not_there(folder):
 
 
 def test_the_table_has_a_row_a_scenario_and_the_matrix_every_answer(folder):
-    first, second = a_play(blind=None), a_play(grade={"score": 98, "lines": []})
-    text = report.content({1: {}, 2: {1: first, 2: second}, 3: {}})
-    assert "| 2 | Nothing goes through | 100 | 98 | 0 | 10 | 50, of 1 (latency at consumer-link) | 2 of 2 | 20 s | fair |" \
-        in text
-    assert "| 1 | Messages arrive late |  |  |  |  |  |  |  | not played |" in text
+    examined = a_play(blind=None, seed=77, is_exam=True, tampering=[], grade={"score": 98, "lines": []})
+    cheated = a_play(blind=None, nothing=None, mended=None, grade=None, exit_code=None, alerts={}, attacked={
+        "score": 0, "verdict": "void", "pass": False}, attacks={"silence": moment(60, 60, states_hold=False)})
+    text = report.content({1: {}, 2: {1: examined, 2: a_play(), 3: cheated}, 3: {}})
+    assert ("| 2 | Nothing goes through | 100 | 98 | none | 0 | 10 | 60 (silence); all: 0, void | "
+            "50, of 1 (latency at consumer-link) | 2 of 2 | 20 s | fair |") in text
+    assert "| 1 | Messages arrive late |  |  |  |  |  |  |  |  |  | not played |" in text
     assert "\n| 2 | 50 | **100** | 50 |\n" in text
     assert "Nothing that was played." in text
-    assert "2 plays with seed 3, from 2023-11-14 to 2023-11-14: RabbitMQ 3.10.8." in text
+    assert "3 plays with seed 3 (exams with what their keys drew), from 2023-11-14 to 2023-11-14: RabbitMQ 3.10.8." in text
 
 
 def test_what_is_unfair_is_listed_once_and_a_pass_alone_proves_no_steadiness(folder):
@@ -181,12 +195,13 @@ def test_what_is_unfair_is_listed_once_and_a_pass_alone_proves_no_steadiness(fol
     text = report.content({2: {1: unfair, 2: unfair}})
     assert text.count("- 2: the run of the oracle ends with exit code 3") == 1
     assert "| **1 unfair** |" in text
-    assert "| fair in one pass |" in report.content({2: {1: a_play()}})
+    assert "| fair in 1 of 3 passes |" in report.content({2: {1: a_play()}})
+    assert "| **1** |" in report.content({2: {1: a_play(tampering=["edited"])}})
 
 
 def test_a_pass_that_was_not_played_is_no_proof(folder):
     plays.keep(a_play(), 1)
-    assert report.verdict_on(2, (1, 2)) == ["pass 2 has not been played"]
+    assert report.verdict_on(2, (1, 2, 3)) == ["pass 2 has not been played", "pass 3 has not been played"]
     assert report.verdict_on(2, (1,)) == []
 
 

@@ -1,4 +1,4 @@
-"""A foreign exporter: counts requests that no client has made. `python -m tests.attacks.exporter PORT RATE`."""
+"""A foreign exporter: counts requests that no client has made. `python -m lab.fairness.exporter PORT RATE`."""
 
 import sys
 import time
