@@ -17,6 +17,7 @@ from lab.stack import addition, marked
 from lab.stack.baseline import Management
 from lab.stack.native import stack as native
 from lab.stack.native.programs import toxiproxy_binary
+from lab.stack.native.supervisor import Supervisor
 from tests.conftest import Lab, metric, private_lab, wait_until
 
 
@@ -138,6 +139,26 @@ def test_reset_makes_the_user_an_administrator_again(running_lab, command):
     running_lab.command("exec", "rabbitmq", "rabbitmqctl", *command)
     running_lab.command("reset")
     assert Management(running_lab.settings).call("GET", "whoami")["tags"] == ["administrator"]
+
+
+def test_a_program_that_an_edited_configuration_put_in_the_place_of_ours_is_an_impostor(running_lab):
+    stack, path = running_lab.stack, running_lab.settings.run_dir / "supervisord.conf"
+    assert stack.impostors() == []
+    configuration = path.read_text(encoding="utf-8")
+    invented = f"-m lab.fairness.exporter {running_lab.settings.traffic_metrics_port} 24"
+    path.write_text(configuration.replace("-m lab.stack.native.launch traffic", invented), encoding="utf-8")
+    supervisor = Supervisor(running_lab.settings).rpc
+    try:
+        stack.stop("traffic")
+        supervisor.reloadConfig()
+        supervisor.removeProcessGroup("traffic")
+        supervisor.addProcessGroup("traffic")
+        supervisor.startProcess("traffic")
+        assert stack.impostors() == ["traffic runs another program: its supervisor was given another configuration"]
+        assert stack.impostors()[0] in stack.differences()
+    finally:
+        running_lab.command("reset")
+    assert stack.impostors() == []
 
 
 def test_the_environment_has_precedence_over_the_file_for_the_services_too(running_lab):

@@ -72,7 +72,8 @@ class ComposeStack:
         usual = [name for name in SERVICES if name not in {"consumer", *FAULTS}] + consumers
         return [*unlike_usual([one.status() for one in everything], usual),
                 *(f"{one.name}: runs with other settings than it would be started with now"
-                  for one in self._stale([one for one in everything if one.lives and one.service not in FAULTS]))]
+                  for one in self._stale([one for one in everything if one.lives and one.service not in FAULTS])),
+                *self.impostors()]
 
     def clean(self, progress: Progress) -> None:
         for removed in docker.remove_all(self._project):

@@ -51,7 +51,7 @@ from lab.stack.native.scraping import (
     write_targets,
     written_at,
 )
-from lab.stack.native.supervisor import RUNNING_STATES, Supervisor
+from lab.stack.native.supervisor import LAUNCHER, RUNNING_STATES, Supervisor
 
 # Started in this order: each group waits for the health of the one before.
 INFRASTRUCTURE = ["epmd", "rabbitmq", "toxiproxy", "prometheus", JUDGE, "alertmanager", "grafana"]
@@ -97,6 +97,8 @@ class NativeStack:
         marked.kill(self._settings.run_dir)
 
     def reset(self, progress: Progress) -> None:
+        if self._supervisor.is_running() and self._replaced(self._processes()):
+            self.down(progress)  # the supervisor gets its own configuration again when it is started
         if self._supervisor.is_running():
             wanted = {*self._usual, *self._default_consumers()}
             for info in self._rpc("getAllProcessInfo"):
@@ -118,7 +120,7 @@ class NativeStack:
         return [*unlike_usual(statuses, usual),
                 *(f"{name}: runs with other settings than it would be started with now"
                   for name in usual if name in alive and self._is_stale(name)),
-                *self._changed_watchers()]
+                *self._changed_watchers(), *self.impostors()]
 
     def clean(self, progress: Progress) -> None:
         killed = marked.kill(self._settings.run_dir)
@@ -148,14 +150,24 @@ class NativeStack:
     def impostors(self) -> list[str]:
         if not self._supervisor.is_running():
             return []
-        # supervisord makes each program the leader of a process group.
-        groups = {info["name"]: info["pid"] for info in self._rpc("getAllProcessInfo")}
-        listeners, known = _listeners(), consumer_ports(self._settings, consumer_names())
-        found = [f"port {port}, at which {name} is measured, belongs to another process"
-                for name in MEASURED for port in self._programs[name].ports.values()
-                if any(not _is_in_group(pid, groups[name]) for pid in listeners.get(port, ()))]
-        foreign = judged_consumers(self._settings) - {f"127.0.0.1:{port}" for port in known.values()}
-        return found + [f"the judge was made to read a consumer at {address}" for address in sorted(foreign)]
+        groups, listeners = self._processes(), _listeners()
+        foreign = judged_consumers(self._settings) - {
+            f"127.0.0.1:{port}" for port in consumer_ports(self._settings, consumer_names()).values()}
+        return [
+            *(f"port {port}, at which {name} is measured, belongs to another process"
+              for name in MEASURED for port in self._programs[name].ports.values()
+              if any(not _is_in_group(pid, groups.get(name, 0)) for pid in listeners.get(port, ()))),
+            *(f"{name} runs another program: its supervisor was given another configuration" for name in self._replaced(groups)),
+            *(f"the judge was made to read a consumer at {address}" for address in sorted(foreign))]
+
+    def _processes(self) -> dict[str, int]:
+        """The process of each program, which supervisord makes the leader of a process group; 0 where there is none."""
+        return {info["name"]: info["pid"] for info in self._rpc("getAllProcessInfo")}
+
+    def _replaced(self, processes: dict[str, int]) -> list[str]:
+        """Of the programs that are measured, those whose process runs something else."""
+        return [name for name in MEASURED if processes.get(name)
+                and not runs(processes[name], self._programs[name].command(self._settings).argv, name)]
 
     def links(self) -> list[dict]:
         return links(self._settings)
@@ -504,6 +516,19 @@ def _is_in_group(pid: int | None, group: int) -> bool:
         return pid is not None and os.getpgid(pid) == group
     except ProcessLookupError:  # it has just ended
         return True
+
+
+def runs(pid: int, argv: list[str], name: str) -> bool:
+    """Whether the process runs that command, or is about to; True where it has ended, or may not be looked at."""
+    try:
+        process = psutil.Process(pid)
+        found, of_supervisor = process.cmdline(), psutil.Process(process.ppid()).cmdline()
+    except psutil.Error:
+        return True
+    if found in ([], of_supervisor):  # it has ended, or not begun
+        return True
+    # Its interpreter may be named by another link.
+    return os.path.realpath(found[0]) == os.path.realpath(argv[0]) and found[1:] in (argv[1:], ["-m", LAUNCHER, name])
 
 
 def _is_frozen(pid: int) -> bool:

@@ -24,6 +24,7 @@ RPC_SECONDS = 10
 # A program that ends sooner has not started: longer than Python needs to find a bad setting.
 START_SECONDS = 3
 
+LAUNCHER = "lab.stack.native.launch"
 RUNNING_STATES = {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}
 
 
@@ -111,7 +112,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """]
         sections += [f"""\
 [program:{program.name}]
-command="{_escaped(sys.executable)}" -m lab.stack.native.launch {program.name}
+command="{_escaped(sys.executable)}" -m {LAUNCHER} {program.name}
 directory={_escaped(ROOT)}
 autostart=false
 autorestart=true
