@@ -106,7 +106,7 @@ reports: ## list the reports: SCENARIO=2, SEED=7, CANDIDATE=Ada; COMPARE=1 puts 
 check: ## for authors: play SCENARIO=4 (a number, or a folder), and say what is unfair
 	@$(LAB) check $(call option,seed,SEED) $(call quoted,SCENARIO)
 
-scenarios-proof: ## prove every scenario fair, or ONLY="4 7"; PASSES=1, SEED=3, FRESH=1; goes on where it stopped
+scenarios-proof: ## prove every scenario fair, or ONLY="4 7"; PASSES=2, SEED=3, FRESH=1; goes on where it stopped
 	@$(LAB) prove $(call option,passes,PASSES) $(call option,seed,SEED) $(if $(FRESH),--fresh) $(ONLY)
 
 exam: ## examine CANDIDATE='Ada Lovelace', blind: MINUTES=45, SEED, TIER=1 to 3, KEY=file; see README.md
