@@ -30,6 +30,8 @@ from tests.standins import engine
 
 CONSUMER_PORTS = 10
 NEED_DOCKER = ("tests/compose/", "tests/stack/")
+# Those whose files take longest begin first, so that no process is left with one at the end.
+SLOWEST_FIRST = (*NEED_DOCKER, "tests/scenarios/", "tests/campaign/", "tests/attacks/", "tests/integration/", "tests/browser/")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and nohup lets it ignore the end of its terminal; all that
 # the tests start would inherit that.
@@ -46,6 +48,11 @@ class TogetherByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "docker" if nodeid.startswith(NEED_DOCKER) else super()._split_scope(nodeid)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((place for place, folder in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(folder)),
+                                     len(SLOWEST_FIRST)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> TogetherByFile:

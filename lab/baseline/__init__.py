@@ -37,6 +37,8 @@ def restore(settings: LabSettings, stack: Stack, progress: Progress) -> None:
     Raises LabError where a part cannot be brought back.
     """
     if stack.is_up():
+        for frozen in [one.name for one in stack.status() if one.state == "paused"]:
+            stack.resume(frozen)
         # The services cannot become healthy over a broken link, nor with a broker that refuses or blocks them.
         links.restore(stack)
         access.open_broker(settings, stack, progress)

@@ -55,8 +55,6 @@ def open_broker(settings: LabSettings, stack: Stack, progress: Progress) -> None
     status = next((one for one in stack.status() if one.name == "rabbitmq"), None)
     if status is None or status.pid is None:
         stack.start("rabbitmq")
-    elif status.state == "paused":
-        stack.resume("rabbitmq")
     closed = problem(settings)
     if _run(settings, stack, with_user=closed is not None) and problem(settings) is None:
         return
