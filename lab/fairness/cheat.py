@@ -7,14 +7,13 @@ trick itself pays.
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import requests
 import yaml
 
 from lab import slo
-from lab.engine import scenario as scenarios
 from lab.errors import LabError
 from lab.fairness.play import Play
 from lab.fairness.session import Session
@@ -28,7 +27,7 @@ TRICK_SECONDS = 45  # beside the time that the objectives must hold: what they a
 
 def play(number: int, seed: int, progress: Progress) -> Play:
     """Play a scenario whose fault breaks something, with every trick. Raises LabError as `player.play`."""
-    with Cheat(scenarios.load(number, seed), seed, ("scenario", str(number), "--seed", str(seed)), progress) as cheat:
+    with Cheat.exercise(number, seed, progress) as cheat:
         cheat.play()
     return cheat.result
 
@@ -53,12 +52,13 @@ class Cheat(Session):
                 self.result.attacked = report["grade"]
 
 
-def rewrite_rule(settings: LabSettings, record: str, expression: str) -> None:
-    """Let the lab's own Prometheus load another expression for a recording rule; natively, its rules can be written."""
+def rewrite_rules(settings: LabSettings, expressions: Mapping[str, str]) -> None:
+    """Let the lab's own Prometheus load other expressions for recording rules; natively, its rules can be written."""
     path = settings.run_dir / "prometheus" / "rules" / "sli.yml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    [rule] = [rule for group in content["groups"] for rule in group["rules"] if rule.get("record") == record]
-    rule["expr"] = expression
+    rules = {rule["record"]: rule for group in content["groups"] for rule in group["rules"] if "record" in rule}
+    for record, expression in expressions.items():
+        rules[record]["expr"] = expression
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     try:
         requests.post(f"{settings.prometheus_url}/-/reload", timeout=TIMEOUT_SECONDS).raise_for_status()
@@ -68,8 +68,7 @@ def rewrite_rule(settings: LabSettings, record: str, expression: str) -> None:
 
 @contextmanager
 def _good_rules(cheat: Cheat) -> Iterator[None]:
-    for objective in slo.objectives():
-        rewrite_rule(cheat.settings, objective.query, f"vector({objective.objective})")
+    rewrite_rules(cheat.settings, {one.query: f"vector({one.objective})" for one in slo.objectives()})
     yield
 
 
@@ -92,7 +91,7 @@ def invented_traffic(settings: LabSettings, rate: float) -> Iterator[None]:
         exporter.wait()
 
 
-TRICKS: dict[str, Callable[[Cheat], Iterator[None]]] = {
+TRICKS: dict[str, Callable[[Cheat], AbstractContextManager[None]]] = {
     "rules that always hold": _good_rules,
     "no traffic, and an empty queue": _silence,
     "invented traffic": lambda cheat: invented_traffic(cheat.settings, cheat.settings.lab_traffic_rate),

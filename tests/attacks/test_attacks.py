@@ -13,7 +13,7 @@ import pytest
 
 from lab.engine import scenario as scenarios
 from lab.engine.record import Records
-from lab.fairness.cheat import invented_traffic, rewrite_rule
+from lab.fairness.cheat import invented_traffic, rewrite_rules
 from lab.grading import facts
 from lab.prometheus import Prometheus
 from services.messaging.topology import QUEUE
@@ -22,6 +22,7 @@ from tests.conftest import Lab, private_lab, wait_until
 SEED = "7"
 NOT_PASSED = 3  # the exit code of a run that did not pass
 USUAL_RATE = 24
+AVAILABILITY = "client:requests:availability_ratio_rate30s"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,13 @@ def impact(lab: Lab) -> float | None:
     return found
 
 
+def has_lost_availability(lab: Lab) -> bool:
+    """Whether the judge has measured a breach at a moment that the grade looks at; an alert may be pending before that."""
+    run, judge = Records(lab.settings.run_dir).active(), Prometheus(lab.settings.judge_url)
+    measured = judge.series(AVAILABILITY, run.injected_at, time.time(), facts.STEP_SECONDS)
+    return any(value < 0.99 for _time, value in measured)
+
+
 def process_at(port: int) -> psutil.Process:
     [pid] = {one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr.port == port}
     return psutil.Process(pid)
@@ -86,13 +94,13 @@ class TestAnUnroutableExchangeWithInventedTraffic:
     @classmethod
     def report(cls, attacked: Lab) -> Iterator[dict]:
         with played(attacked, 6) as engine:
-            wait_until(lambda: impact(attacked), 120, "the symptom")
-            rewrite_rule(attacked.settings, "client:requests:availability_ratio_rate30s", "vector(1)")
+            wait_until(lambda: has_lost_availability(attacked), 120, "the breach")
+            rewrite_rules(attacked.settings, {AVAILABILITY: "vector(1)"})
             attacked.command("stop", "traffic")
             with invented_traffic(attacked.settings, USUAL_RATE):
                 answer(attacked, 6)
                 judge = Prometheus(attacked.settings.judge_url)
-                wait_until(lambda: (judge.value("client:requests:availability_ratio_rate30s") or 0) >= 0.99, 120,
+                wait_until(lambda: (judge.value(AVAILABILITY) or 0) >= 0.99, 120,
                            "the judge believing the exporter")
                 report = graded(attacked, engine)
             attacked.command("reset")  # the run's own cannot put a foreign exporter's port back
@@ -120,7 +128,7 @@ class TestAFrozenConsumerWithMovedClocks:
         with played(attacked, 5) as engine:
             wait_until(lambda: impact(attacked), 120, "the symptom")
             attacked.command("detect")
-            rewrite_rule(attacked.settings, watermark, "vector(9999999999)")
+            rewrite_rules(attacked.settings, {watermark: "vector(9999999999)"})
             wait_until(lambda: (attacked.prometheus.value(watermark) or 0) > 9e9, what="the moved watermark")
             answer(attacked, 5)
             attacked.command("exec", "rabbitmq", "rabbitmqctl", "--quiet", "purge_queue", QUEUE)
