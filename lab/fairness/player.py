@@ -10,7 +10,6 @@ import time
 from itertools import count
 from pathlib import Path
 
-from lab.engine import scenario as scenarios
 from lab.errors import LabError
 from lab.exam import exam as exams
 from lab.exam.exam import Exam
@@ -36,7 +35,7 @@ def play(number: int, seed: int, blind: bool, progress: Progress) -> Play:
 
     Raises LabError when the lab cannot be brought to the injection, or another run is on.
     """
-    with Player(scenarios.load(number, seed), seed, ("scenario", str(number), "--seed", str(seed)), progress) as player:
+    with Player.exercise(number, seed, progress) as player:
         player.play(blind)
     return player.result
 
@@ -108,14 +107,14 @@ class Player(Session):
 
     def _mend(self) -> None:
         scenario = self.scenario
-        self.progress(f"the oracle mends it: {'; '.join(scenario.oracle.commands) or 'no command'}")
+        self.progress(f"the oracle mitigates it: {'; '.join(scenario.oracle.commands) or 'no command'}")
         for command in scenario.oracle.commands:
             if problem := self.attempt(*shlex.split(command)):
                 self.result.troubles.append(f"the oracle's `{command}` fails: {problem}")
         # Later than that, no answer is worth its full points.
         limit = min(2 * scenario.par_time, scenario.time_limit - ANSWER_SECONDS)
         if not self.wait(self.is_mitigated, limit):
-            raise Stopped(f"the oracle does not mend it: after {limit:.0f} s {self._what_is_missing()}")
+            raise Stopped(f"the oracle does not mitigate it: after {limit:.0f} s {self._what_is_missing()}")
         self.result.mended = self.moment(settled=True)
 
     def _solve(self) -> None:

@@ -31,7 +31,7 @@ the answer:
 - a **blind restart** of broker, Toxiproxy, producer and consumers, without an answer, gives at most
   {verdict.MOST_FOR_A_BLIND_RESTART}, unless a restart is the fix; «mends» tells that the system was whole afterwards
   (not played where nothing is broken: there a restart does the harm, and would spoil the oracle's play);
-- the **best trick** of somebody who mends nothing, and knows the right answer, never passes: the lab's Prometheus gets
+- the **best trick** of somebody who mitigates nothing, and knows the right answer, never passes: the lab's Prometheus gets
   rules that always hold, then the traffic is stopped and the queue purged, then an exporter invents traffic (the last
   also voids the run; not played where nothing is broken: there the answer is all that is asked for);
 - the **answer of any other scenario** never passes ({PASS}), not even on a system that is mended;
@@ -184,7 +184,7 @@ def _verdict(row: _Row) -> str:
 def _matrix(rows: list[_Row]) -> list[str]:
     numbers = [row.scenario.number for row in rows]
     lines = ["## Every answer in every scenario", "",
-             "Row: the scenario that ran, and was mended as its oracle does. Column: whose answer was given. The points in",
+             "Row: the scenario that ran, and was mitigated as its oracle does. Column: whose answer was given. The points in",
              "the exercise; **bold**: they pass, which only the scenario's own answer may.", "",
              f"| | {' | '.join(map(str, numbers))} |", "|--:" * (len(numbers) + 1) + "|"]
     for row in rows:

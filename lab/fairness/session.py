@@ -13,6 +13,7 @@ from typing import Self
 from lab import settings as lab_settings
 from lab import stack as stacks
 from lab.engine import activities, reports
+from lab.engine import scenario as scenarios
 from lab.engine.record import Records, Run
 from lab.engine.scenario import Scenario
 from lab.errors import LabError
@@ -49,6 +50,11 @@ class Session:
         self.result = plays.new(scenario, seed)
         self._words = words
         self._records = Records(self.settings.run_dir)
+
+    @classmethod
+    def exercise(cls, number: int, seed: int, progress: Progress) -> Self:
+        """A scenario as `lab scenario` runs it."""
+        return cls(scenarios.load(number, seed), seed, ("scenario", str(number), "--seed", str(seed)), progress)
 
     def __enter__(self) -> Self:
         """Raises LabError where another run is on, or the lab does not start."""

@@ -122,15 +122,15 @@ def _accused(play: Play) -> list[str]:
 
 
 def _bought(scenario: Scenario, play: Play) -> list[str]:
-    said = [f"who mends nothing passes by a trick ({name}), with {points} points"
+    said = [f"who mitigates nothing passes by a trick ({name}), with {points} points"
             for name, points in attack_points(scenario, play).items() if points >= PASS]
     if play.attacked and play.attacked["pass"]:
-        said.append("who mends nothing passes by all tricks together")
+        said.append("who mitigates nothing passes by all tricks together")
     return said
 
 
 def attack_points(scenario: Scenario, play: Play) -> dict[str, int]:
-    """What each trick pays whoever gives the right answer and mends nothing, were it not found out."""
+    """The points of the right answer with each trick and no mitigation, if no tampering were detected."""
     return {name: grade(scenario, moment, answers.truth(scenario)).score for name, moment in play.attacks.items()}
 
 

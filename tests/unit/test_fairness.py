@@ -62,7 +62,7 @@ def test_a_fair_play_has_nothing_to_say():
 
 def test_a_play_that_stopped_says_why_and_nothing_else():
     assert said(nothing=None, blind=None, mended=None, grade=None, exit_code=None, alerts={},
-                troubles=["the oracle does not mend it"]) == "the oracle does not mend it"
+                troubles=["the oracle does not mitigate it"]) == "the oracle does not mitigate it"
 
 
 def test_who_does_nothing_must_not_get_the_points_for_a_mended_system():
@@ -138,8 +138,8 @@ def test_a_signal_in_an_honest_run_is_named():
 
 def test_a_trick_that_passes_is_named():
     assert said(attacks={"silence": moment(60, 60, states_hold=False)}, attacked={"pass": False}) == ""
-    assert said(attacks={"silence": moment(200, 100)}) == "who mends nothing passes by a trick (silence), with 100 points"
-    assert said(attacked={"pass": True}) == "who mends nothing passes by all tricks together"
+    assert said(attacks={"silence": moment(200, 100)}) == "who mitigates nothing passes by a trick (silence), with 100 points"
+    assert said(attacked={"pass": True}) == "who mitigates nothing passes by all tricks together"
 
 
 # -- what is kept ---------------------------------------------------------------------------------

@@ -97,20 +97,25 @@ class NativeStack:
         marked.kill(self._settings.run_dir)
 
     def reset(self, progress: Progress) -> None:
-        if self._supervisor.is_running() and self._replaced(self._processes()):
-            self.down(progress)  # the supervisor gets its own configuration again when it is started
         if self._supervisor.is_running():
-            wanted = {*self._usual, *self._default_consumers()}
-            for info in self._rpc("getAllProcessInfo"):
-                name = info["name"]
-                if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
-                    progress(f"stopping {name}")
-                    self.stop(name)
+            if self._replaced(self._processes()):
+                self.down(progress)  # the supervisor gets its own configuration again when it is started
+            else:
+                self._stop_unusual(progress)
         for name in [*self._usual, *consumer_names()]:
             addition.forget(self._settings, name)
         self._start_supervisor()
         self._bring_up(self._default_consumers(), progress)
         self._restore_watchers(progress)
+
+    def _stop_unusual(self, progress: Progress) -> None:
+        """Stop what usually does not run, or runs with other settings than it would be started with now."""
+        wanted = {*self._usual, *self._default_consumers()}
+        for info in self._rpc("getAllProcessInfo"):
+            name = info["name"]
+            if info["statename"] in RUNNING_STATES and (name not in wanted or self._is_stale(name)):
+                progress(f"stopping {name}")
+                self.stop(name)
 
     def differences(self) -> list[str]:
         if not self._supervisor.is_running():
@@ -167,7 +172,7 @@ class NativeStack:
     def _replaced(self, processes: dict[str, int]) -> list[str]:
         """Of the programs that are measured, those whose process runs something else."""
         return [name for name in MEASURED if processes.get(name)
-                and not runs(processes[name], self._programs[name].command(self._settings).argv, name)]
+                and not _runs(processes[name], self._programs[name].command(self._settings).argv, name)]
 
     def links(self) -> list[dict]:
         return links(self._settings)
@@ -518,7 +523,7 @@ def _is_in_group(pid: int | None, group: int) -> bool:
         return True
 
 
-def runs(pid: int, argv: list[str], name: str) -> bool:
+def _runs(pid: int, argv: list[str], name: str) -> bool:
     """Whether the process runs that command, or is about to; True where it has ended, or may not be looked at."""
     try:
         process = psutil.Process(pid)
